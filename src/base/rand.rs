@@ -1,0 +1,244 @@
+//! Randomness, addressed by what it is for and never by when it happens.
+//!
+//! A [`Seed`] makes named streams ([`Rand`], ChaCha8) for draws whose order the scenario fixes, and a call's
+//! key makes [`Draws`] for what belongs to one attempt, whoever asks first. Every conversion takes a fixed
+//! number of draws: no rejection, no cached second value. Renaming a stream changes results.
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+/// A run's seed with a path of names: `seed.child("client/0").stream("balancer")`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seed {
+    run: u64,
+    path: String,
+}
+
+impl Seed {
+    /// The root of a run.
+    pub fn new(run: u64) -> Self {
+        Seed { run, path: String::new() }
+    }
+
+    /// The seed below a name.
+    pub fn child(&self, name: &str) -> Seed {
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };
+        Seed { run: self.run, path }
+    }
+
+    /// The stream of this name: its key is BLAKE3 over the run's seed and the full name.
+    pub fn stream(&self, name: &str) -> Rand {
+        Rand(ChaCha8Rng::from_seed(self.key(name)))
+    }
+
+    /// A 64-bit number that belongs to this name, for hash functions that take a seed.
+    pub fn number(&self, name: &str) -> u64 {
+        let key = self.key(name);
+        u64::from_le_bytes([key[0], key[1], key[2], key[3], key[4], key[5], key[6], key[7]])
+    }
+
+    fn key(&self, name: &str) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"plimsoll/stream/v1\0");
+        hasher.update(&self.run.to_le_bytes());
+        hasher.update(self.child(name).path.as_bytes());
+        *hasher.finalize().as_bytes()
+    }
+}
+
+/// A source of uniform 64-bit numbers, with the conversions that the program uses.
+pub trait Bits {
+    /// The next 64 bits.
+    fn next_u64(&mut self) -> u64;
+
+    /// Uniform in (0, 1), never 0 or 1, exact. One draw.
+    fn unit(&mut self) -> f64 {
+        ((self.next_u64() >> 12) as f64 + 0.5) * (1.0 / (1u64 << 52) as f64)
+    }
+
+    /// Uniform below `n`. One draw; the bias is below `n / 2^64`.
+    fn below(&mut self, n: u64) -> u64 {
+        ((u128::from(self.next_u64()) * u128::from(n)) >> 64) as u64
+    }
+
+    /// Two different numbers below `n`, in random order. Two draws. `n` must be 2 or more.
+    fn two_below(&mut self, n: u64) -> (u64, u64) {
+        debug_assert!(n >= 2);
+        let a = self.below(n);
+        let b = self.below(n - 1);
+        (a, if b >= a { b + 1 } else { b })
+    }
+
+    /// True with the probability of `chance`. One draw.
+    fn chance(&mut self, chance: Chance) -> bool {
+        let draw = self.next_u64();
+        chance.certain || draw < chance.threshold
+    }
+
+    /// Fisher-Yates. One draw for each element but the last.
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            let j = self.below(i as u64 + 1) as usize;
+            items.swap(i, j);
+        }
+    }
+}
+
+/// A probability as an integer threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chance {
+    threshold: u64,
+    certain: bool,
+}
+
+impl Chance {
+    /// Never.
+    pub const NEVER: Chance = Chance { threshold: 0, certain: false };
+
+    /// `p` below 0 counts as 0, above 1 as 1.
+    pub fn new(p: f64) -> Chance {
+        let threshold = (p.clamp(0.0, 1.0) * TWO_64).floor();
+        Chance { threshold: if threshold >= TWO_64 { u64::MAX } else { threshold as u64 }, certain: p >= 1.0 }
+    }
+
+    /// True if it never happens.
+    pub const fn is_never(self) -> bool {
+        self.threshold == 0 && !self.certain
+    }
+}
+
+const TWO_64: f64 = 18_446_744_073_709_551_616.0;
+
+/// A named stream.
+#[derive(Clone)]
+pub struct Rand(ChaCha8Rng);
+
+impl Bits for Rand {
+    #[inline]
+    fn next_u64(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+}
+
+impl std::fmt::Debug for Rand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rand")
+    }
+}
+
+/// Draws that belong to (call, attempt, purpose): the SplitMix64 sequence (Steele, Lea, Flood, OOPSLA 2014)
+/// from a start that mixes the three. Two purposes of one attempt are unrelated, and no draw elsewhere
+/// moves them.
+#[derive(Debug, Clone, Copy)]
+pub struct Draws {
+    state: u64,
+}
+
+impl Draws {
+    /// The draws of `purpose` for attempt `attempt` of the call with this key.
+    #[inline]
+    pub fn new(call_key: u64, attempt: u32, purpose: Purpose) -> Draws {
+        Draws { state: mix(call_key ^ mix((u64::from(attempt) << 8 | purpose as u64).wrapping_mul(GOLDEN))) }
+    }
+}
+
+impl Bits for Draws {
+    #[inline]
+    fn next_u64(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(GOLDEN);
+        mix(self.state)
+    }
+}
+
+/// What a draw of an attempt is for. The numbers are part of the semantics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Purpose {
+    /// Work that the attempt brings.
+    Service = 1,
+    /// Whether the backend fails it.
+    Error = 2,
+    /// How long a failing answer takes.
+    ErrorLatency = 3,
+    /// Delay of the way there.
+    Outbound = 4,
+    /// Delay of the way back.
+    Inbound = 5,
+    /// Whether the message is lost.
+    Loss = 6,
+    /// The key of a call that has none.
+    HashKey = 7,
+    /// Work on a cache hit.
+    CacheHit = 8,
+}
+
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The SplitMix64 finaliser.
+#[inline]
+pub const fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_depend_on_seed_and_name_only() {
+        let draw = |seed: u64, child: &str, name: &str| Seed::new(seed).child(child).stream(name).next_u64();
+        assert_eq!(draw(1, "client/0", "balancer"), Seed::new(1).stream("client/0/balancer").next_u64());
+        assert_ne!(draw(1, "client/0", "balancer"), draw(2, "client/0", "balancer"));
+        assert_ne!(draw(1, "client/0", "balancer"), draw(1, "client/1", "balancer"));
+    }
+
+    #[test]
+    fn known_answers() {
+        let mut rand = Seed::new(1).stream("known");
+        let first: Vec<u64> = (0..3).map(|_| rand.next_u64()).collect();
+        assert_eq!(first, KNOWN_STREAM, "the generator or the derivation of its key changed: results change");
+        // SplitMix64 from 0 is published: the first output is the finaliser of the golden gamma.
+        let mut draws = Draws { state: 0 };
+        assert_eq!(draws.next_u64(), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(draws.next_u64(), 0x6e78_9e6a_a1b9_65f4);
+    }
+
+    const KNOWN_STREAM: [u64; 3] = [10_543_526_545_044_693_654, 18_414_368_250_017_481_281, 9_967_473_955_821_443_523];
+
+    #[test]
+    fn conversions_stay_in_range() {
+        struct Fixed(u64);
+        impl Bits for Fixed {
+            fn next_u64(&mut self) -> u64 {
+                self.0
+            }
+        }
+        assert!(Fixed(0).unit() > 0.0 && Fixed(u64::MAX).unit() < 1.0);
+        assert_eq!((Fixed(0).below(7), Fixed(u64::MAX).below(7)), (0, 6));
+        assert_eq!(Fixed(0).two_below(2), (0, 1));
+        assert_eq!(Fixed(u64::MAX).two_below(2), (1, 0));
+        assert!(Fixed(u64::MAX).chance(Chance::new(1.0)));
+        assert!(!Fixed(0).chance(Chance::new(0.0)));
+    }
+
+    #[test]
+    fn chance_is_its_probability() {
+        let mut rand = Seed::new(3).stream("chance");
+        let hits = (0..100_000).filter(|_| rand.chance(Chance::new(0.25))).count();
+        assert!((24_500..25_500).contains(&hits), "{hits} of 100000 at a quarter");
+    }
+
+    #[test]
+    fn neighbouring_calls_and_attempts_are_unrelated() {
+        let mut seen = std::collections::BTreeSet::new();
+        for key in 0..100u64 {
+            for attempt in 0..5 {
+                for purpose in [Purpose::Service, Purpose::Error, Purpose::Outbound] {
+                    assert!(seen.insert(Draws::new(key, attempt, purpose).next_u64()));
+                }
+            }
+        }
+    }
+}

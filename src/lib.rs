@@ -1,0 +1,4 @@
+//! plimsoll
+
+pub mod base;
+pub mod measure;

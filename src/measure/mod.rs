@@ -1,0 +1,6 @@
+//! Records become numbers: folds while a run goes on, a catalogue of metrics that reads what was folded, and
+//! the statistics that say how sure a number is.
+
+pub mod catalog;
+pub mod series;
+pub mod summary;
