@@ -1,0 +1,146 @@
+//! The balancers. One row a balancer; a row is all that the rest of the program needs to read it from a file,
+//! build it, list it, explain it and put it through the contract suite.
+
+use std::sync::Arc;
+
+use super::Balancer;
+use super::{rotate, sample};
+use crate::base::choice::choice;
+use crate::base::id::{ClientId, RegionId, ZoneId};
+use crate::base::rand::Seed;
+use crate::base::time::Duration;
+
+/// What a balancer may know about the client it works for.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Where its random streams come from. A wrapper takes `seed.stream("name")` for itself and hands
+    /// `seed.child("child")` on, so neither moves the other's draws.
+    pub seed: Seed,
+    /// Number of this client.
+    pub client: ClientId,
+    /// Number of clients in the fleet.
+    pub clients: u32,
+    /// The client's zone.
+    pub zone: ZoneId,
+    /// The client's region.
+    pub region: RegionId,
+    /// One-way delay from the client to each zone, by zone number.
+    pub distances: Arc<[Duration]>,
+}
+
+impl Context {
+    /// The same client, with the seed of a child balancer.
+    pub fn child(&self, name: &str) -> Context {
+        Context { seed: self.seed.child(name), ..self.clone() }
+    }
+
+    /// A lone client in zone 0, for tests and examples.
+    pub fn lone(seed: u64) -> Context {
+        Context {
+            seed: Seed::new(seed),
+            client: ClientId(0),
+            clients: 1,
+            zone: ZoneId(0),
+            region: RegionId(0),
+            distances: [Duration::ZERO].into(),
+        }
+    }
+}
+
+/// What is known about a balancer without building it. The text is the head of its file.
+#[derive(Debug, Clone, Copy)]
+pub struct Card {
+    /// Its name in scenario files.
+    pub name: &'static str,
+    /// Other names that are accepted.
+    pub aliases: &'static [&'static str],
+    /// The room it lives in.
+    pub family: &'static str,
+    /// Source of its file; the card is the `//!` head of it.
+    source_file: &'static str,
+}
+
+impl Card {
+    /// The card as Markdown: the head of the balancer's file.
+    pub fn text(&self) -> String {
+        let head = self.source_file.lines().take_while(|line| line.starts_with("//!"));
+        head.map(|line| line.trim_start_matches("//!").trim_start_matches(' ')).collect::<Vec<_>>().join("\n")
+    }
+
+    /// A labelled line of the card, such as `Observes:`; lines that follow until an empty one belong to it.
+    pub fn line(&self, label: &str) -> Option<String> {
+        let text = self.text();
+        let mut lines = text.lines().skip_while(|line| !line.starts_with(label));
+        let first = lines.next()?.strip_prefix(label)?.trim().to_owned();
+        let rest = lines.take_while(|line| !line.is_empty() && !LABELS.iter().any(|label| line.starts_with(label)));
+        Some(rest.fold(first, |text, line| text + " " + line.trim()))
+    }
+}
+
+/// The labels that every card has, in this order.
+pub const LABELS: &[&str] = &["Origin:", "Observes:", "Cost:", "Draws:", "Fails when:"];
+
+macro_rules! balancers {
+    ($( $(#[$meta:meta])* $Variant:ident = $name:literal [$($alias:literal),*] => $family:ident :: $module:ident; )*) => {
+        choice! {
+            /// A balancer as a scenario file asks for it.
+            pub enum Spec as "balancer" {
+                $( $(#[$meta])* $Variant = $name [$($alias),*] => $family::$module::Config ),*
+            }
+        }
+
+        impl Spec {
+            /// Builds the balancer for one client.
+            pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
+                match self { $( Spec::$Variant(config) => config.build(context) ),* }
+            }
+        }
+
+        #[cfg(test)]
+        impl super::testing::Build for Spec {
+            fn build_for(&self, context: &Context) -> Box<dyn Balancer> { self.build(context) }
+        }
+        $( #[cfg(test)] impl super::testing::Build for $family::$module::Config {
+            fn build_for(&self, context: &Context) -> Box<dyn Balancer> { self.build(context) }
+        } )*
+
+        /// The cards, in catalogue order.
+        pub const CARDS: &[Card] = &[ $( Card {
+            name: $name,
+            aliases: &[$($alias),*],
+            family: stringify!($family),
+            source_file: include_str!(concat!(stringify!($family), "/", stringify!($module), ".rs")),
+        } ),* ];
+    };
+}
+
+balancers! {
+    /// Each in turn.
+    RoundRobin = "round_robin" ["rr", "RoundRobin", "ROUND_ROBIN", "roundrobin"] => rotate::round_robin;
+    /// Any, alike.
+    Random = "random" ["rand", "RANDOM"] => sample::random;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_card_has_every_label() {
+        for card in CARDS {
+            for label in LABELS {
+                let line = card.line(label);
+                assert!(line.is_some_and(|text| text.len() > 3), "the card of {} has no line `{label}`", card.name);
+            }
+        }
+    }
+
+    #[test]
+    fn no_name_is_given_twice() {
+        let names = CARDS.iter().flat_map(|card| card.aliases.iter().chain([&card.name]));
+        let mut seen = std::collections::BTreeSet::new();
+        for name in names {
+            assert!(seen.insert(name), "`{name}` names two balancers");
+        }
+    }
+}

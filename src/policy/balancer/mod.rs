@@ -1,0 +1,151 @@
+//! Balancers: which endpoint takes a call. One trait, one file a new idea, one row in the catalogue each.
+//!
+//! A balancer decides over the endpoints that it is shown and nothing else. It may draw only from the stream
+//! that it was built with, and draws nothing when there is nothing to choose. It keeps state per endpoint id;
+//! open attempts it may read from the view, which counts them for every balancer alike.
+
+pub mod catalog;
+pub mod rotate;
+pub mod sample;
+#[cfg(test)]
+pub mod testing;
+
+use crate::base::id::EndpointId;
+use crate::base::status::{Cause, Outcome};
+use crate::base::time::{Duration, Instant};
+
+pub use super::endpoints::Endpoints;
+pub use super::request::Request;
+
+/// A balancer's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pick {
+    /// Send it there.
+    To(EndpointId),
+    /// Wait until something changes: an endpoint is connecting, say.
+    Queue,
+    /// Fail the attempt; a call that waits for ready is queued instead.
+    Fail(Cause),
+    /// Fail the call, always: it is never retried.
+    Drop(Cause),
+}
+
+impl Pick {
+    /// The answer when nobody is ready (gRPC: queue while connecting, fail in transient failure).
+    pub fn nobody(endpoints: &Endpoints<'_>) -> Pick {
+        if endpoints.any_connecting() || endpoints.any_idle() { Pick::Queue } else { Pick::Fail(Cause::NoEndpoint) }
+    }
+}
+
+/// What a balancer is told about attempts and probes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Feedback<'a> {
+    /// An attempt was sent. The view already counts it.
+    Sent {
+        /// Where to.
+        endpoint: EndpointId,
+    },
+    /// An attempt ended, well or not, exactly once for each that was sent. The view no longer counts it.
+    Done {
+        /// Where it was.
+        endpoint: EndpointId,
+        /// From send to end.
+        took: Duration,
+        /// How it ended.
+        outcome: Outcome,
+        /// The load report on the reply.
+        load: Option<&'a LoadReport>,
+    },
+    /// A probe was answered, or not.
+    Probed {
+        /// Which endpoint.
+        endpoint: EndpointId,
+        /// Round trip.
+        took: Duration,
+        /// Whether it was answered well.
+        ok: bool,
+        /// What it answered.
+        load: Option<&'a LoadReport>,
+    },
+}
+
+/// What a server says about itself (gRPC backend metrics, ORCA; gRFC A51).
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+pub struct LoadReport {
+    /// Busy share of its workers, 0 to 1 and above.
+    pub utilization: f64,
+    /// Calls it answers per second.
+    pub qps: f64,
+    /// Errors it answers per second.
+    pub eps: f64,
+    /// Calls inside: waiting and in service.
+    pub in_flight: u32,
+}
+
+/// What a balancer wants done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Connect this endpoint.
+    Connect(EndpointId),
+    /// Probe it.
+    Probe(EndpointId),
+    /// Resolve the name again.
+    Resolve,
+}
+
+/// A load-balancing policy.
+pub trait Balancer: Send {
+    /// Who is listed or ready, or a weight or zone, has changed. Also the first thing that a balancer hears.
+    fn on_endpoints(&mut self, now: Instant, endpoints: &Endpoints<'_>);
+
+    /// Chooses for one attempt. `endpoints` is what the last `on_endpoints` showed, with counts of now.
+    fn pick(&mut self, now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick;
+
+    /// Something was learned about an endpoint.
+    fn on_feedback(&mut self, _now: Instant, _feedback: &Feedback<'_>, _endpoints: &Endpoints<'_>) {}
+
+    /// What it wants done; asked until `None`.
+    fn poll_want(&mut self) -> Option<Want> {
+        None
+    }
+
+    /// When it wants to be woken.
+    fn next_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Its time has come. Waking early or twice changes nothing.
+    fn on_timeout(&mut self, _now: Instant, _endpoints: &Endpoints<'_>) {}
+
+    /// True if the channel connects every listed endpoint by itself; a balancer that says false asks for
+    /// connections through [`Want::Connect`].
+    fn connects_all(&self) -> bool {
+        true
+    }
+
+    /// Weights, scores and the like, for charts only.
+    fn gauges(&self, _visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {}
+}
+
+/// How loaded an endpoint looks: one half of many strategies.
+pub trait Score: Send {
+    /// Who is listed or ready has changed.
+    fn on_endpoints(&mut self, now: Instant, endpoints: &Endpoints<'_>);
+
+    /// Something was learned about an endpoint.
+    fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>);
+
+    /// The load, lower is better. Some published algorithms change their state by looking (Finagle's and
+    /// tower's peak EWMA), so it is `&mut self`; the others promise not to.
+    fn load(&mut self, now: Instant, endpoint: EndpointId, endpoints: &Endpoints<'_>) -> f64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pick_is_small() {
+        assert!(size_of::<Pick>() <= 12);
+    }
+}

@@ -1,0 +1,115 @@
+//! Each ready endpoint in turn.
+//!
+//! Origin: the oldest policy there is; gRFC A27 and grpc-go `balancer/roundrobin`, Envoy ROUND_ROBIN.
+//! Observes: nothing.
+//! Cost: O(1) a pick.
+//! Draws: one when the rotation starts at random, none a pick.
+//! Fails when: endpoints or calls differ, because it gives each the same number of calls whatever they cost;
+//! many clients that start at index 0 at one instant fall on one backend together.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::rand::{Bits, Rand};
+use crate::base::time::Instant;
+use crate::policy::balancer::catalog::Context;
+use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
+
+/// Parameters of `round_robin`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where a rotation starts.
+    pub start: Start,
+    /// What happens to the position when the ready endpoints change.
+    pub on_update: OnUpdate,
+}
+
+/// Where a rotation starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// At a random endpoint, as gRPC and Envoy do so that clients do not march in step.
+    #[default]
+    Random,
+    /// At the first.
+    Zero,
+}
+
+/// What happens to the position when the ready endpoints change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUpdate {
+    /// Start anew, as gRPC's new picker does.
+    #[default]
+    Restart,
+    /// Go on counting; the one behind a removed endpoint gets a pick more.
+    Keep,
+}
+
+impl Config {
+    /// The balancer of one client.
+    pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
+        Box::new(RoundRobin { config: self.clone(), rand: context.seed.stream("round_robin"), next: None })
+    }
+}
+
+#[derive(Debug)]
+struct RoundRobin {
+    config: Config,
+    rand: Rand,
+    next: Option<u64>,
+}
+
+impl Balancer for RoundRobin {
+    fn on_endpoints(&mut self, _now: Instant, _endpoints: &Endpoints<'_>) {
+        if self.config.on_update == OnUpdate::Restart {
+            self.next = None;
+        }
+    }
+
+    fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        let n = endpoints.ready.len() as u64;
+        match n {
+            0 => return Pick::nobody(endpoints),
+            1 => return Pick::To(endpoints.ready[0]),
+            _ => {}
+        }
+        let next = match (self.next, self.config.start) {
+            (Some(next), _) => next,
+            (None, Start::Random) => self.rand.below(n),
+            (None, Start::Zero) => 0,
+        };
+        self.next = Some(next.wrapping_add(1));
+        Pick::To(endpoints.ready[(next % n) as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::balancer::testing::World;
+
+    #[test]
+    fn takes_each_in_turn() {
+        let mut world = World::equal(3, &Config { start: Start::Zero, ..Config::default() });
+        assert_eq!(world.picks(7), "0120120");
+    }
+
+    #[test]
+    fn keeps_or_restarts_when_the_list_changes() {
+        for (on_update, expected) in [(OnUpdate::Keep, "201"), (OnUpdate::Restart, "012")] {
+            let mut world = World::equal(3, &Config { start: Start::Zero, on_update });
+            world.picks(2);
+            world.refresh();
+            assert_eq!(world.picks(3), expected);
+        }
+    }
+
+    #[test]
+    fn a_random_start_differs_between_clients() {
+        let starts: std::collections::BTreeSet<String> = (0..20)
+            .map(|seed| World::seeded(seed, &[1; 5], |context| Config::default().build(context)).picks(1))
+            .collect();
+        assert_eq!(starts.len(), 5);
+    }
+}

@@ -1,0 +1,450 @@
+//! The client's view of its servers: who is listed, who is ready, and how many attempts are open on each.
+//!
+//! [`Table`] owns the view of one channel; [`Endpoints`] is what a balancer is shown of it. A nesting balancer
+//! shows its children narrower `Endpoints` over the same table, so ids and counts are the same at every level.
+//! The table merges connectivity and health into one word, *ready*: a balancer never sees more.
+
+use std::sync::Arc;
+
+use crate::base::id::{Address, EndpointId, RegionId, ZoneId};
+use crate::base::time::Instant;
+
+/// A server as name resolution lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Where it can be reached.
+    pub address: Address,
+    /// The address as text, `10.0.0.1:80`: what hash policies hash.
+    pub name: Arc<str>,
+    /// Static weight. 0: never picked by static weighted policies unless all are 0.
+    pub weight: u32,
+    /// Its zone.
+    pub zone: ZoneId,
+    /// The region of that zone.
+    pub region: RegionId,
+}
+
+/// gRPC's connectivity states (<https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Connectivity {
+    /// No connection, and none wanted yet.
+    #[default]
+    Idle,
+    /// A connection is being made.
+    Connecting,
+    /// Calls can be sent.
+    Ready,
+    /// The last try failed; waiting before the next.
+    TransientFailure,
+}
+
+/// What active health checking says. Without a checker every endpoint is `Healthy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Health {
+    /// Serving, as far as is known.
+    #[default]
+    Healthy,
+    /// A probe was missed: used only where no healthy endpoint is left (unless configured otherwise).
+    Suspect,
+    /// Not used.
+    Failed,
+}
+
+/// One endpoint of the table.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Its id.
+    pub id: EndpointId,
+    /// Static weight.
+    pub weight: u32,
+    /// Where it can be reached.
+    pub address: Address,
+    /// Its zone.
+    pub zone: ZoneId,
+    /// Its region.
+    pub region: RegionId,
+    /// State of the connection.
+    pub connectivity: Connectivity,
+    /// Verdict of the health checker.
+    pub health: Health,
+    /// When it last became ready: slow start counts from here.
+    pub ready_since: Instant,
+    /// Its place in the resolver's answer, for the name.
+    listing: u32,
+    /// False once it has left.
+    listed: bool,
+}
+
+/// What a balancer is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoints<'a> {
+    /// Everything that is known about each endpoint.
+    pub table: &'a Table,
+    /// All listed endpoints that this balancer is responsible for, in the order of the list.
+    pub members: &'a [EndpointId],
+    /// Those of them that can be picked, in the same order.
+    pub ready: &'a [EndpointId],
+}
+
+impl<'a> Endpoints<'a> {
+    /// Attempts that this client has open on the endpoint.
+    #[inline]
+    pub fn in_flight(&self, id: EndpointId) -> u32 {
+        self.table.in_flight(id)
+    }
+
+    /// What is known of an endpoint; `None` if it is gone.
+    #[inline]
+    pub fn get(&self, id: EndpointId) -> Option<&'a Endpoint> {
+        self.table.get(id)
+    }
+
+    /// The same endpoints, narrowed to other lists.
+    pub fn narrowed<'b>(&self, members: &'b [EndpointId], ready: &'b [EndpointId]) -> Endpoints<'b>
+    where
+        'a: 'b,
+    {
+        Endpoints { table: self.table, members, ready }
+    }
+
+    /// True if some member is connecting, so that a call may wait.
+    pub fn any_connecting(&self) -> bool {
+        self.members
+            .iter()
+            .filter_map(|id| self.get(*id))
+            .any(|endpoint| endpoint.connectivity == Connectivity::Connecting)
+    }
+
+    /// True if some member has no connection and none wanted yet.
+    pub fn any_idle(&self) -> bool {
+        self.members.iter().filter_map(|id| self.get(*id)).any(|endpoint| endpoint.connectivity == Connectivity::Idle)
+    }
+
+    /// True if the endpoint can be picked.
+    #[inline]
+    pub fn is_ready(&self, id: EndpointId) -> bool {
+        self.table.is_ready(id)
+    }
+}
+
+/// A channel's endpoints.
+#[derive(Debug, Default)]
+pub struct Table {
+    entries: Vec<Endpoint>,
+    in_flight: Vec<u32>,
+    pickable: Vec<bool>,
+    free: Vec<u32>,
+    /// `slot + 1` by address; 0 is none.
+    by_address: Vec<u32>,
+    listings: Arc<[Listing]>,
+    members: Vec<EndpointId>,
+    ready: Vec<EndpointId>,
+    suspects: SuspectRule,
+}
+
+/// What becomes of suspects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SuspectRule {
+    /// Used only where no healthy endpoint is left.
+    #[default]
+    LastResort,
+    /// Used like healthy ones.
+    Include,
+    /// Never used.
+    Exclude,
+}
+
+/// How the list changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Endpoints that are new.
+    pub joined: Vec<EndpointId>,
+    /// Endpoints that are gone.
+    pub left: Vec<EndpointId>,
+    /// True if a weight or a zone changed.
+    pub altered: bool,
+}
+
+impl Change {
+    /// True if nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.joined.is_empty() && self.left.is_empty() && !self.altered
+    }
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(suspects: SuspectRule) -> Table {
+        Table { suspects, ..Table::default() }
+    }
+
+    /// The view of the whole table.
+    #[inline]
+    pub fn view(&self) -> Endpoints<'_> {
+        Endpoints { table: self, members: &self.members, ready: &self.ready }
+    }
+
+    /// What is known of an endpoint; `None` if it is gone.
+    #[inline]
+    pub fn get(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.entries.get(id.slot()).filter(|entry| entry.id == id && entry.listed)
+    }
+
+    /// The address as text; empty if it is gone.
+    pub fn name(&self, id: EndpointId) -> &str {
+        self.get(id).map_or("", |entry| &self.listings[entry.listing as usize].name)
+    }
+
+    /// Attempts open on the endpoint; 0 if it is gone.
+    #[inline]
+    pub fn in_flight(&self, id: EndpointId) -> u32 {
+        self.in_flight.get(id.slot()).copied().unwrap_or(0)
+    }
+
+    /// True if the endpoint can be picked.
+    #[inline]
+    pub fn is_ready(&self, id: EndpointId) -> bool {
+        self.pickable.get(id.slot()).copied().unwrap_or(false) && self.get(id).is_some()
+    }
+
+    /// The endpoint at this address.
+    pub fn at(&self, address: Address) -> Option<EndpointId> {
+        let slot = *self.by_address.get(address.index())?;
+        (slot > 0).then(|| self.entries[slot as usize - 1].id)
+    }
+
+    /// Takes over a resolver's answer. An address that stays keeps its id and all state; one that left and
+    /// returns gets a new id.
+    pub fn update(&mut self, listings: Arc<[Listing]>) -> Change {
+        let mut change = Change::default();
+        for entry in &mut self.entries {
+            entry.listed = false;
+        }
+        self.listings = listings.clone();
+        let before = std::mem::take(&mut self.members);
+        for (place, listing) in listings.iter().enumerate() {
+            let id = match self.slot_of(listing.address) {
+                Some(slot) => self.keep(slot, place, listing, &mut change),
+                None => self.join(place, listing, &mut change),
+            };
+            self.members.push(id);
+        }
+        for id in before {
+            if !self.entries[id.slot()].listed {
+                self.leave(id);
+                change.left.push(id);
+            }
+        }
+        self.rebuild_ready();
+        change
+    }
+
+    fn slot_of(&self, address: Address) -> Option<usize> {
+        self.by_address.get(address.index()).filter(|slot| **slot > 0).map(|slot| *slot as usize - 1)
+    }
+
+    fn keep(&mut self, slot: usize, place: usize, listing: &Listing, change: &mut Change) -> EndpointId {
+        let entry = &mut self.entries[slot];
+        change.altered |= entry.weight != listing.weight || entry.zone != listing.zone;
+        entry.weight = listing.weight;
+        entry.zone = listing.zone;
+        entry.region = listing.region;
+        entry.listing = place as u32;
+        entry.listed = true;
+        entry.id
+    }
+
+    fn join(&mut self, place: usize, listing: &Listing, change: &mut Change) -> EndpointId {
+        let (slot, generation) = match self.free.pop() {
+            Some(slot) => (slot, self.entries[slot as usize].id.generation() + 1),
+            None => (self.entries.len() as u32, 0),
+        };
+        let id = EndpointId::new(slot, generation);
+        let entry = Endpoint {
+            id,
+            weight: listing.weight,
+            address: listing.address,
+            zone: listing.zone,
+            region: listing.region,
+            connectivity: Connectivity::Idle,
+            health: Health::Healthy,
+            ready_since: Instant::ZERO,
+            listing: place as u32,
+            listed: true,
+        };
+        if slot as usize == self.entries.len() {
+            self.entries.push(entry);
+            self.in_flight.push(0);
+            self.pickable.push(false);
+        } else {
+            self.entries[slot as usize] = entry;
+            self.in_flight[slot as usize] = 0;
+        }
+        let address = listing.address.index();
+        if self.by_address.len() <= address {
+            self.by_address.resize(address + 1, 0);
+        }
+        self.by_address[address] = slot + 1;
+        change.joined.push(id);
+        id
+    }
+
+    fn leave(&mut self, id: EndpointId) {
+        let entry = &self.entries[id.slot()];
+        self.by_address[entry.address.index()] = 0;
+        self.pickable[id.slot()] = false;
+        // An attempt that is still open names the old generation and finds nothing, so the place can be reused.
+        self.free.push(id.slot() as u32);
+    }
+
+    /// Notes a connectivity state. True if that changed who is ready.
+    pub fn set_connectivity(&mut self, now: Instant, id: EndpointId, connectivity: Connectivity) -> bool {
+        let Some(entry) = self.entry_mut(id) else { return false };
+        if entry.connectivity == connectivity {
+            return false;
+        }
+        if connectivity == Connectivity::Ready {
+            entry.ready_since = now;
+        }
+        let was_ready = entry.connectivity == Connectivity::Ready;
+        entry.connectivity = connectivity;
+        if was_ready || connectivity == Connectivity::Ready { self.rebuild_ready() } else { false }
+    }
+
+    /// Notes connectivity for many endpoints at once: a channel that begins connected. True if anyone became ready.
+    pub fn connect_all(&mut self, now: Instant, ids: &[EndpointId]) -> bool {
+        for id in ids {
+            if let Some(entry) = self.entry_mut(*id) {
+                entry.connectivity = Connectivity::Ready;
+                entry.ready_since = now;
+            }
+        }
+        self.rebuild_ready()
+    }
+
+    /// Notes a health verdict. True if that changed who is ready.
+    pub fn set_health(&mut self, now: Instant, id: EndpointId, health: Health) -> bool {
+        let Some(entry) = self.entry_mut(id) else { return false };
+        if entry.health == health {
+            return false;
+        }
+        if health == Health::Healthy && entry.health == Health::Failed {
+            entry.ready_since = now;
+        }
+        entry.health = health;
+        self.rebuild_ready()
+    }
+
+    fn entry_mut(&mut self, id: EndpointId) -> Option<&mut Endpoint> {
+        self.entries.get_mut(id.slot()).filter(|entry| entry.id == id && entry.listed)
+    }
+
+    /// An attempt was sent.
+    #[inline]
+    pub fn on_sent(&mut self, id: EndpointId) {
+        if self.entries[id.slot()].id == id {
+            self.in_flight[id.slot()] += 1;
+        }
+    }
+
+    /// An attempt ended. One that outlived its endpoint changes nothing.
+    #[inline]
+    pub fn on_ended(&mut self, id: EndpointId) {
+        if self.entries[id.slot()].id == id {
+            debug_assert!(self.in_flight[id.slot()] > 0, "in-flight never goes below zero");
+            self.in_flight[id.slot()] = self.in_flight[id.slot()].saturating_sub(1);
+        }
+    }
+
+    /// Works out who is ready. True if that changed.
+    fn rebuild_ready(&mut self) -> bool {
+        let connected = |entry: &Endpoint| entry.connectivity == Connectivity::Ready;
+        let healthy_left = self.suspects != SuspectRule::LastResort
+            || self.members.iter().any(|id| {
+                let entry = &self.entries[id.slot()];
+                connected(entry) && entry.health == Health::Healthy
+            });
+        let before = std::mem::take(&mut self.ready);
+        let mut ready = Vec::with_capacity(self.members.len());
+        for id in &self.members {
+            let entry = &self.entries[id.slot()];
+            let suspect_ok = match self.suspects {
+                SuspectRule::Include => true,
+                SuspectRule::Exclude => false,
+                SuspectRule::LastResort => !healthy_left,
+            };
+            let pickable = connected(entry)
+                && match entry.health {
+                    Health::Healthy => true,
+                    Health::Suspect => suspect_ok,
+                    Health::Failed => false,
+                };
+            self.pickable[id.slot()] = pickable;
+            if pickable {
+                ready.push(*id);
+            }
+        }
+        let changed = before != ready;
+        self.ready = ready;
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(address: u32, weight: u32) -> Listing {
+        Listing {
+            address: Address(address),
+            name: format!("10.0.0.{address}:80").into(),
+            weight,
+            zone: ZoneId(0),
+            region: RegionId(0),
+        }
+    }
+
+    fn table(addresses: &[u32]) -> (Table, Vec<EndpointId>) {
+        let mut table = Table::new(SuspectRule::LastResort);
+        let change = table.update(addresses.iter().map(|address| listing(*address, 1)).collect());
+        for id in &change.joined {
+            table.set_connectivity(Instant::ZERO, *id, Connectivity::Ready);
+        }
+        (table, change.joined)
+    }
+
+    #[test]
+    fn an_address_that_stays_keeps_its_state_and_one_that_returns_is_new() {
+        let (mut table, ids) = table(&[1, 2]);
+        table.on_sent(ids[0]);
+        let change = table.update([listing(1, 7)].into());
+        assert_eq!((change.left, change.altered), (vec![ids[1]], true));
+        assert_eq!((table.in_flight(ids[0]), table.get(ids[0]).unwrap().weight), (1, 7));
+        let change = table.update([listing(1, 7), listing(2, 1)].into());
+        assert_ne!(change.joined, vec![ids[1]], "an id is never used twice");
+        assert!(table.get(ids[1]).is_none() && table.name(change.joined[0]) == "10.0.0.2:80");
+    }
+
+    #[test]
+    fn what_ends_after_its_endpoint_left_changes_nothing() {
+        let (mut table, ids) = table(&[1]);
+        table.on_sent(ids[0]);
+        table.update([].into());
+        let new = table.update([listing(5, 1)].into()).joined[0];
+        assert_eq!(new.slot(), ids[0].slot(), "the place is used again");
+        table.on_ended(ids[0]);
+        assert_eq!(table.in_flight(new), 0);
+    }
+
+    #[test]
+    fn suspects_are_the_last_resort() {
+        let (mut table, ids) = table(&[1, 2]);
+        table.set_health(Instant::ZERO, ids[0], Health::Suspect);
+        assert_eq!(table.view().ready, &ids[1..]);
+        table.set_health(Instant::ZERO, ids[1], Health::Failed);
+        assert_eq!(table.view().ready, &ids[..1]);
+        table.set_health(Instant::ZERO, ids[1], Health::Suspect);
+        assert_eq!(table.view().ready, &ids[..]);
+    }
+}
