@@ -1,5 +1,9 @@
 //! plimsoll
 
+pub mod backend;
 pub mod base;
+pub mod fault;
 pub mod measure;
 pub mod policy;
+pub mod scenario;
+pub mod workload;

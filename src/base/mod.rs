@@ -1,7 +1,9 @@
 //! Things that every room may use: time, randomness, identities, quantities. No knowledge of balancing.
 
 pub mod choice;
+pub mod dist;
 pub mod id;
+pub mod quantity;
 pub mod rand;
 pub mod status;
 pub mod time;

@@ -7,5 +7,9 @@
 //! blocks, ties break by the lower place in the list unless its card says otherwise.
 
 pub mod balancer;
+pub mod channel;
 pub mod endpoints;
+pub mod health;
+pub mod limit;
 pub mod request;
+pub mod retry;
