@@ -5,5 +5,7 @@ pub mod base;
 pub mod fault;
 pub mod measure;
 pub mod policy;
+pub mod record;
 pub mod scenario;
+pub mod sim;
 pub mod workload;

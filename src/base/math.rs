@@ -30,6 +30,12 @@ pub fn exp_m1(x: f64) -> f64 {
     libm::expm1(x)
 }
 
+/// The sine of an angle in whole turns, `sin(2 pi x)`.
+#[must_use]
+pub fn sin_turns(x: f64) -> f64 {
+    libm::sin(2.0 * std::f64::consts::PI * x)
+}
+
 /// `base` to the power of `exponent`.
 #[inline]
 pub fn pow(base: f64, exponent: f64) -> f64 {

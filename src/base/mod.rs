@@ -3,7 +3,10 @@
 pub mod choice;
 pub mod dist;
 pub mod id;
+pub mod lru;
+pub mod math;
 pub mod quantity;
 pub mod rand;
 pub mod status;
 pub mod time;
+pub mod zipf;

@@ -170,6 +170,8 @@ pub enum Purpose {
     HashKey = 7,
     /// Work on a cache hit.
     CacheHit = 8,
+    /// Delay of the news that the client has gone.
+    Cancel = 9,
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::series::{Heat, Series};
+pub use crate::record::digest::Digests;
 
 /// All runs of one plan, with the facts about the plan that a reader of the results needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,17 +110,6 @@ pub struct Summary {
     pub heat: Heat,
     /// One entry a backend, in id order.
     pub backends: Vec<BackendTally>,
-}
-
-/// Digests, as 32 hexadecimal digits each.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Digests {
-    /// Every call as it was born, and the fault timeline: equal for all contenders of a seed.
-    pub workload: String,
-    /// Every call as it ended.
-    pub outcome: String,
-    /// Every record in the order of emission.
-    pub run: String,
 }
 
 /// Counts over the whole run, warm-up and drain included.

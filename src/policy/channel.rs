@@ -1,8 +1,26 @@
-//! The whole client machine.
+//! The whole client machine: inputs in, actions out, one wake-up. The only place where the machines meet.
+//!
+//! A world's whole duty: feed one input, drain actions until there are none, keep one wake-up armed. The channel
+//! has no clock, socket or task, so what a live client decided can be decided again from its recorded inputs.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{balancer, health, limit, retry};
+use super::balancer::catalog::Context;
+use super::balancer::{self, Balancer, Feedback, LoadReport, Pick, Want};
+use super::call::{Call, Calls, State};
+use super::connect::Reconnect;
+use super::endpoints::{Connectivity, Listing, SuspectRule, Table};
+use super::health::{self, HealthCheck, Probe};
+use super::limit::{self, Admit, Guard};
+use super::request::Request;
+use super::retry::{self, Next, Retry, Tried};
+use crate::base::id::{Address, AttemptId, CallId, EndpointId};
+use crate::base::status::{Cause, Failure, Outcome};
+use crate::base::time::{Duration, Instant};
 
 /// One client configuration: what a contender is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -22,4 +40,535 @@ pub struct ChannelSpec {
     /// Calls wait for a ready endpoint instead of failing (gRPC's wait-for-ready).
     #[serde(default)]
     pub wait_for_ready: bool,
+}
+
+/// A call, as the application asks for it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Start {
+    /// Its number, from the world.
+    pub call: CallId,
+    /// Hash of its key, if it has one.
+    pub hash: Option<u64>,
+    /// A number of its own, for hashing balancers where there is no key.
+    pub random: u64,
+    /// Its class.
+    pub class: u16,
+    /// When the application stops waiting: so long after the start.
+    pub deadline: Option<Duration>,
+}
+
+/// What happens to a channel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The channel begins with this list, resolved and connected: it has been up for long.
+    Begin(Arc<[Listing]>),
+    /// The resolver answered.
+    Resolved(Arc<[Listing]>),
+    /// A connection that was asked for is there.
+    Connected(Address),
+    /// A connection that was asked for could not be made.
+    ConnectFailed(Address),
+    /// A connection broke.
+    Disconnected(Address),
+    /// The application calls.
+    Start(Start),
+    /// An attempt was answered, or its connection broke under it.
+    Replied {
+        /// Which.
+        attempt: AttemptId,
+        /// How.
+        outcome: Outcome,
+        /// The load report on the reply.
+        load: Option<LoadReport>,
+    },
+    /// A probe was answered.
+    Probed {
+        /// Which.
+        probe: Probe,
+        /// Round trip.
+        took: Duration,
+        /// Whether it says it serves.
+        ok: bool,
+        /// What else it says.
+        load: Option<LoadReport>,
+    },
+    /// The application gives a call up.
+    Abandon(CallId),
+}
+
+/// What a channel wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Resolve the name again.
+    Resolve,
+    /// Make a connection.
+    Connect(Address),
+    /// Probe an endpoint.
+    Probe {
+        /// Which.
+        probe: Probe,
+        /// Where it goes.
+        address: Address,
+    },
+    /// Send an attempt.
+    Send {
+        /// Which.
+        attempt: AttemptId,
+        /// Of which call.
+        call: CallId,
+        /// Where to.
+        address: Address,
+    },
+    /// Tell the server that nobody waits for this attempt any more.
+    Cancel {
+        /// Which.
+        attempt: AttemptId,
+        /// Of which call.
+        call: CallId,
+    },
+    /// Tell the application how its call ended.
+    Complete {
+        /// Which.
+        call: CallId,
+        /// How.
+        outcome: Outcome,
+        /// Attempts that were sent.
+        attempts: u32,
+        /// Where the last one went.
+        address: Option<Address>,
+    },
+}
+
+/// What a timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Alarm {
+    Deadline,
+    Retry,
+}
+
+type Timer = Reverse<(Instant, Alarm, u32, u32)>;
+
+/// A client.
+pub struct Channel {
+    table: Table,
+    balancer: Box<dyn Balancer>,
+    retry: Option<Box<dyn Retry>>,
+    guards: Vec<Box<dyn Guard>>,
+    health: Option<Box<dyn HealthCheck>>,
+    reconnect: Reconnect,
+    wait_for_ready: bool,
+    calls: Calls,
+    waiting: VecDeque<(u32, u32)>,
+    timers: BinaryHeap<Timer>,
+    actions: VecDeque<Action>,
+    now: Instant,
+}
+
+impl Channel {
+    /// A channel that knows nobody yet.
+    pub fn new(spec: &ChannelSpec, context: &Context) -> Channel {
+        let suspects = spec.health.as_ref().map_or(SuspectRule::LastResort, health::Spec::suspects);
+        Channel {
+            table: Table::new(suspects),
+            balancer: spec.balancer.build(&context.child("balancer")),
+            retry: spec.retry.as_ref().map(|retry| retry.build(&context.seed)),
+            guards: spec.limit.iter().map(limit::Spec::build).collect(),
+            health: spec.health.as_ref().map(|health| health.build(&context.seed)),
+            reconnect: Reconnect::new(context.seed.stream("reconnect")),
+            wait_for_ready: spec.wait_for_ready,
+            calls: Calls::default(),
+            waiting: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            actions: VecDeque::new(),
+            now: Instant::ZERO,
+        }
+    }
+
+    /// Something happened.
+    ///
+    /// # Panics
+    /// When `now` runs backwards.
+    pub fn on_input(&mut self, now: Instant, input: Input) {
+        self.turn(now);
+        match input {
+            Input::Start(start) => self.on_start(now, &start),
+            Input::Replied { attempt, outcome, load } => self.on_replied(now, attempt, outcome, load.as_ref()),
+            Input::Begin(list) => self.on_list(now, list, true),
+            Input::Resolved(list) => self.on_list(now, list, false),
+            Input::Connected(address) => self.on_connected(now, address),
+            Input::ConnectFailed(address) => self.on_connect_failed(now, address),
+            Input::Disconnected(address) => self.on_disconnected(now, address),
+            Input::Probed { probe, took, ok, load } => self.on_probed(now, probe, took, ok, load.as_ref()),
+            Input::Abandon(call) => self.on_abandon(now, call),
+        }
+        self.collect_wants(now);
+    }
+
+    /// The next thing to do.
+    #[inline]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When the channel wants to be woken; [`Instant::NEVER`] if nothing is pending.
+    pub fn next_timeout(&mut self) -> Instant {
+        while let Some(Reverse((_, _, slot, generation))) = self.timers.peek() {
+            if self.calls.is_open(*slot, *generation) {
+                break;
+            }
+            self.timers.pop();
+        }
+        let own = self.timers.peek().map_or(Instant::NEVER, |Reverse((at, ..))| *at);
+        let machines = [
+            self.balancer.next_timeout(),
+            self.reconnect.next_timeout(),
+            self.health.as_ref().and_then(|health| health.next_timeout()),
+        ];
+        let guards = self.guards.iter().filter_map(|guard| guard.next_timeout());
+        machines.into_iter().flatten().chain(guards).fold(own, Instant::min)
+    }
+
+    /// Its time may have come. Waking early or twice changes nothing.
+    pub fn on_timeout(&mut self, now: Instant) {
+        self.turn(now);
+        while let Some(Reverse((at, alarm, slot, generation))) = self.timers.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            if self.calls.is_open(slot, generation) {
+                match alarm {
+                    Alarm::Deadline => self.on_deadline(now, slot),
+                    Alarm::Retry => self.try_send(now, slot),
+                }
+            }
+        }
+        self.balancer.on_timeout(now, &self.table.view());
+        for guard in &mut self.guards {
+            guard.on_timeout(now);
+        }
+        while let Some(address) = self.reconnect.poll(now) {
+            self.connect(now, address);
+        }
+        if let Some(health) = &mut self.health {
+            health.on_timeout(now);
+        }
+        self.collect_wants(now);
+    }
+
+    /// The client's view, for charts and tests.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The balancer's own numbers, for charts.
+    pub fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
+        self.balancer.gauges(visit);
+    }
+
+    #[inline]
+    fn turn(&mut self, now: Instant) {
+        assert!(now >= self.now, "time ran backwards in a channel");
+        self.now = now;
+    }
+
+    // Calls.
+
+    fn on_start(&mut self, now: Instant, start: &Start) {
+        let deadline = start.deadline.map_or(Instant::NEVER, |deadline| now + deadline);
+        let (slot, generation) = self.calls.open(start, deadline);
+        if deadline != Instant::NEVER {
+            self.timers.push(Reverse((deadline, Alarm::Deadline, slot, generation)));
+        }
+        self.try_send(now, slot);
+    }
+
+    /// Picks and sends, or queues, or fails.
+    fn try_send(&mut self, now: Instant, slot: u32) {
+        match self.pick(now, slot) {
+            Pick::To(endpoint) => self.send(now, slot, endpoint),
+            Pick::Drop(cause) => self.complete(now, slot, Err(Failure::of(cause))),
+            Pick::Fail(cause) if !self.wait_for_ready => self.attempt_failed(now, slot, Failure::of(cause)),
+            Pick::Queue | Pick::Fail(_) => {
+                let call = self.calls.at_mut(slot);
+                call.state = State::Waiting;
+                self.waiting.push_back((slot, call.generation));
+            }
+        }
+    }
+
+    fn pick(&mut self, now: Instant, slot: u32) -> Pick {
+        let call = self.calls.at(slot);
+        let request = call.request();
+        let view = self.table.view();
+        let pick = self.balancer.pick(now, &request, &view);
+        if call.tried.is_empty() || !self.retry.as_ref().is_some_and(|retry| retry.excludes_tried()) {
+            return pick;
+        }
+        avoid_tried(pick, &request, &view, || self.balancer.pick(now, &request, &view))
+    }
+
+    fn send(&mut self, now: Instant, slot: u32, endpoint: EndpointId) {
+        debug_assert!(self.table.is_ready(endpoint), "a balancer picks only who is ready");
+        for guard in &mut self.guards {
+            if let Admit::No(cause) = guard.admit(now, endpoint) {
+                return self.attempt_failed(now, slot, Failure::of(cause));
+            }
+        }
+        let Some(address) = self.table.get(endpoint).map(|entry| entry.address) else { return };
+        let call = self.calls.at_mut(slot);
+        call.state = State::Sent { endpoint, address, at: now };
+        call.attempts += 1;
+        let attempt = call.attempt_id(slot);
+        let id = call.id;
+        self.table.on_sent(endpoint);
+        self.feed_back(now, &Feedback::Sent { endpoint });
+        self.actions.push_back(Action::Send { attempt, call: id, address });
+    }
+
+    fn on_replied(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome, load: Option<&LoadReport>) {
+        // A late answer names an attempt that is over, and changes nothing.
+        if !self.calls.is_current(attempt) {
+            return;
+        }
+        self.end_attempt(now, attempt.slot, outcome, load);
+        match outcome {
+            Ok(()) => self.complete(now, attempt.slot, Ok(())),
+            Err(failure) => self.attempt_failed(now, attempt.slot, failure),
+        }
+    }
+
+    /// The open attempt of a call is over: exactly one `Done` for each `Sent`.
+    fn end_attempt(&mut self, now: Instant, slot: u32, outcome: Outcome, load: Option<&LoadReport>) {
+        let State::Sent { endpoint, address, at } = self.calls.at(slot).state else { return };
+        let call = self.calls.at_mut(slot);
+        call.state = State::Between;
+        call.last = Some(address);
+        if outcome.is_err() {
+            call.tried.push(endpoint);
+        }
+        self.table.on_ended(endpoint);
+        self.feed_back(now, &Feedback::Done { endpoint, took: now - at, outcome, load });
+    }
+
+    /// An attempt failed, sent or not: is there another?
+    fn attempt_failed(&mut self, now: Instant, slot: u32, failure: Failure) {
+        let tried = Tried { attempts: self.calls.at(slot).attempts.max(1), failure };
+        let next = self.retry.as_mut().map_or(Next::Stop, |retry| retry.on_failure(now, &tried));
+        match next {
+            Next::Stop => self.complete(now, slot, Err(failure)),
+            Next::Again { after } => {
+                let call = self.calls.at_mut(slot);
+                call.state = State::Between;
+                self.timers.push(Reverse((now + after, Alarm::Retry, slot, call.generation)));
+            }
+        }
+    }
+
+    fn on_deadline(&mut self, now: Instant, slot: u32) {
+        self.give_up(now, slot, Failure::of(Cause::Deadline));
+    }
+
+    fn on_abandon(&mut self, now: Instant, call: CallId) {
+        if let Some(slot) = self.calls.find(call) {
+            self.give_up(now, slot, Failure::of(Cause::Cancelled));
+        }
+    }
+
+    fn give_up(&mut self, now: Instant, slot: u32, failure: Failure) {
+        let call = self.calls.at(slot);
+        if let State::Sent { .. } = call.state {
+            let (attempt, call) = (call.attempt_id(slot), call.id);
+            self.actions.push_back(Action::Cancel { attempt, call });
+            self.end_attempt(now, slot, Err(failure), None);
+        }
+        self.complete(now, slot, Err(failure));
+    }
+
+    fn complete(&mut self, now: Instant, slot: u32, outcome: Outcome) {
+        if let (Ok(()), Some(retry)) = (outcome, &mut self.retry) {
+            retry.on_success(now);
+        }
+        let call = self.calls.at(slot);
+        self.actions.push_back(Action::Complete {
+            call: call.id,
+            outcome,
+            attempts: call.attempts,
+            address: call.last,
+        });
+        self.calls.close(slot);
+    }
+
+    #[inline]
+    fn feed_back(&mut self, now: Instant, feedback: &Feedback<'_>) {
+        self.balancer.on_feedback(now, feedback, &self.table.view());
+        for guard in &mut self.guards {
+            guard.on_feedback(now, feedback);
+        }
+    }
+
+    // Endpoints.
+
+    fn on_list(&mut self, now: Instant, list: Arc<[Listing]>, connected: bool) {
+        let change = self.table.update(list);
+        if change.is_empty() {
+            return;
+        }
+        if let Some(health) = &mut self.health {
+            health.on_endpoints(now, &change.joined, &change.left);
+        }
+        if connected {
+            self.table.connect_all(now, &change.joined);
+        } else if self.balancer.connects_all() {
+            for id in &change.joined {
+                if let Some(address) = self.table.get(*id).map(|entry| entry.address) {
+                    self.connect(now, address);
+                }
+            }
+        }
+        self.endpoints_changed(now);
+    }
+
+    fn endpoints_changed(&mut self, now: Instant) {
+        self.balancer.on_endpoints(now, &self.table.view());
+        for _ in 0..self.waiting.len() {
+            let Some((slot, generation)) = self.waiting.pop_front() else { break };
+            if self.calls.is_waiting(slot, generation) {
+                self.try_send(now, slot);
+            }
+        }
+    }
+
+    fn connect(&mut self, now: Instant, address: Address) {
+        let Some(id) = self.table.at(address) else { return };
+        self.table.set_connectivity(now, id, Connectivity::Connecting);
+        self.actions.push_back(Action::Connect(address));
+    }
+
+    fn on_connected(&mut self, now: Instant, address: Address) {
+        self.reconnect.on_success(address);
+        self.set_connectivity(now, address, Connectivity::Ready);
+    }
+
+    fn on_connect_failed(&mut self, now: Instant, address: Address) {
+        if self.table.at(address).is_some() {
+            self.reconnect.on_failure(now, address);
+            self.set_connectivity(now, address, Connectivity::TransientFailure);
+        }
+    }
+
+    /// gRPC reconnects at once after a connection broke, and backs off only when that fails.
+    fn on_disconnected(&mut self, now: Instant, address: Address) {
+        if self.table.at(address).is_none() {
+            return;
+        }
+        let next = if self.balancer.connects_all() { Connectivity::Connecting } else { Connectivity::Idle };
+        self.set_connectivity(now, address, next);
+        if next == Connectivity::Connecting {
+            self.connect(now, address);
+        }
+    }
+
+    fn set_connectivity(&mut self, now: Instant, address: Address, connectivity: Connectivity) {
+        let Some(id) = self.table.at(address) else { return };
+        self.table.set_connectivity(now, id, connectivity);
+        self.endpoints_changed(now);
+    }
+
+    fn on_probed(&mut self, now: Instant, probe: Probe, took: Duration, ok: bool, load: Option<&LoadReport>) {
+        let endpoint = probe.endpoint;
+        if self.table.get(endpoint).is_none() {
+            return;
+        }
+        self.feed_back(now, &Feedback::Probed { endpoint, took, ok, load });
+        if let Some(health) = &mut self.health {
+            health.on_probed(now, probe, ok);
+        }
+    }
+
+    /// Takes over what the machines decided meanwhile.
+    #[inline]
+    fn collect_wants(&mut self, now: Instant) {
+        if self.health.is_some() {
+            self.collect_health(now);
+        }
+        while let Some(want) = self.balancer.poll_want() {
+            match want {
+                Want::Resolve => self.actions.push_back(Action::Resolve),
+                Want::Connect(id) => {
+                    if let Some(address) = self.table.get(id).map(|entry| entry.address) {
+                        self.connect(now, address);
+                    }
+                }
+                Want::Probe(endpoint) => self.probe(Probe { endpoint, number: BALANCER_PROBE }),
+            }
+        }
+    }
+
+    fn collect_health(&mut self, now: Instant) {
+        let mut changed = false;
+        while let Some((id, health)) = self.health.as_mut().and_then(|health| health.poll_verdict()) {
+            changed |= self.table.set_health(now, id, health);
+        }
+        while let Some(probe) = self.health.as_mut().and_then(|health| health.poll_probe()) {
+            self.probe(probe);
+        }
+        if changed {
+            self.endpoints_changed(now);
+        }
+    }
+
+    fn probe(&mut self, probe: Probe) {
+        if let Some(address) = self.table.get(probe.endpoint).map(|entry| entry.address) {
+            self.actions.push_back(Action::Probe { probe, address });
+        }
+    }
+}
+
+/// Number of a probe that a balancer asked for: no health checker gives it.
+const BALANCER_PROBE: u32 = u32::MAX;
+
+/// A retry goes to an endpoint that the call has not tried, while one is ready: the balancer is asked again a few
+/// times, as Envoy's previous-hosts predicate does; if it insists, the next untried one in the list takes the call.
+fn avoid_tried(
+    first: Pick,
+    request: &Request<'_>,
+    view: &balancer::Endpoints<'_>,
+    mut again: impl FnMut() -> Pick,
+) -> Pick {
+    const ASK_AGAIN: u32 = 3;
+    let mut pick = first;
+    for _ in 0..ASK_AGAIN {
+        match pick {
+            Pick::To(id) if request.tried.contains(&id) => pick = again(),
+            _ => return pick,
+        }
+    }
+    let Pick::To(insisted) = pick else { return pick };
+    if !request.tried.contains(&insisted) {
+        return pick;
+    }
+    let from = view.ready.iter().position(|id| *id == insisted).unwrap_or(0);
+    let n = view.ready.len();
+    let untried = (1..n).map(|step| view.ready[(from + step) % n]).find(|id| !request.tried.contains(id));
+    untried.map_or(pick, Pick::To)
+}
+
+impl std::fmt::Debug for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Channel").field("now", &self.now).field("open", &self.calls.len()).finish_non_exhaustive()
+    }
+}
+
+impl Call {
+    fn request(&self) -> Request<'_> {
+        Request {
+            hash: self.hash,
+            random: self.random,
+            class: self.class,
+            attempt: self.attempts,
+            tried: &self.tried,
+            deadline: self.deadline,
+        }
+    }
 }

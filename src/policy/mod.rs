@@ -7,7 +7,9 @@
 //! blocks, ties break by the lower place in the list unless its card says otherwise.
 
 pub mod balancer;
+mod call;
 pub mod channel;
+mod connect;
 pub mod endpoints;
 pub mod health;
 pub mod limit;

@@ -10,6 +10,9 @@ use crate::base::id::{ClientId, RegionId, ZoneId};
 use crate::base::rand::Seed;
 use crate::base::time::Duration;
 
+/// What the balancers of one run share besides nothing: tables that are costly to build.
+pub type Tables = Arc<()>;
+
 /// What a balancer may know about the client it works for.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -26,6 +29,8 @@ pub struct Context {
     pub region: RegionId,
     /// One-way delay from the client to each zone, by zone number.
     pub distances: Arc<[Duration]>,
+    /// The hash tables of this run: clients that see the same endpoints share one. No answer depends on it.
+    pub tables: Tables,
 }
 
 impl Context {
@@ -43,6 +48,7 @@ impl Context {
             zone: ZoneId(0),
             region: RegionId(0),
             distances: [Duration::ZERO].into(),
+            tables: Tables::default(),
         }
     }
 }

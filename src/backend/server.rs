@@ -1,0 +1,411 @@
+//! One server: workers, a queue, a speed. It is told the time with everything that happens to it and says when
+//! its next call will be done; it never looks at a clock and never knows who is calling.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::sharing::Sharing;
+use super::spec::{Abandoned, Discipline, Profile};
+use crate::base::dist::Sampler;
+use crate::base::lru::Lru;
+use crate::base::rand::{Bits, Chance, Draws, Purpose};
+use crate::base::status::Status;
+use crate::base::time::{Duration, Instant};
+
+/// A profile with its laws compiled: shared by the servers of a group.
+#[derive(Debug, Clone)]
+pub struct Kind {
+    workers: u32,
+    discipline: Discipline,
+    queue: u32,
+    service: Sampler,
+    errors: ErrorRule,
+    warm_up: Option<(Duration, f64)>,
+    cache: Option<(u32, Sampler)>,
+    abandoned: Abandoned,
+}
+
+/// How calls fail by themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorRule {
+    /// Of a call.
+    pub chance: Chance,
+    /// What it answers.
+    pub status: Status,
+    /// How long a failing answer takes without a worker; `None`: it takes a worker as long as a good one.
+    pub latency: Option<Duration>,
+}
+
+impl Kind {
+    /// Compiles a profile.
+    pub fn new(profile: &Profile) -> Arc<Kind> {
+        Arc::new(Kind {
+            workers: profile.workers,
+            discipline: profile.discipline,
+            queue: profile.queue.unwrap_or(u32::MAX),
+            service: profile.service.compile(),
+            errors: ErrorRule {
+                chance: Chance::new(profile.errors.rate.value()),
+                status: profile.errors.status,
+                latency: profile.errors.latency,
+            },
+            warm_up: profile.warm_up.as_ref().map(|warm_up| (warm_up.over, warm_up.factor.value())),
+            cache: profile.cache.as_ref().map(|cache| (cache.entries, cache.hit_service.compile())),
+            abandoned: profile.abandoned,
+        })
+    }
+}
+
+/// An attempt, as it reaches a server.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// The world's handle for it.
+    pub job: u32,
+    /// Where its draws come from.
+    pub draw_key: u64,
+    /// 0 for the first attempt of its call.
+    pub attempt: u32,
+    /// The key of its call.
+    pub key: Option<u64>,
+    /// Work it carries; service times are multiplied by it.
+    pub demand: f64,
+}
+
+/// What became of an arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    /// It is inside: waiting or in service.
+    Inside,
+    /// The queue is full.
+    Full,
+    /// It fails by itself, without a worker, after this long.
+    Fails {
+        /// What it answers.
+        status: Status,
+        /// From arrival to answer.
+        after: Duration,
+    },
+}
+
+/// A call that is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished {
+    /// The world's handle.
+    pub job: u32,
+    /// How long it held a worker.
+    pub busy: Duration,
+    /// The error that it answers, if it does.
+    pub error: Option<Status>,
+}
+
+/// A call inside.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Job {
+    pub(super) job: u32,
+    pub(super) fails: bool,
+    /// Service time at normal speed, in nanoseconds.
+    pub(super) need: u64,
+    /// The same if the cache has the key.
+    hit_need: u64,
+    key: Option<u64>,
+    status: Status,
+}
+
+/// A call on a worker.
+#[derive(Debug, Clone, Copy)]
+struct Running {
+    done: u64,
+    since: u64,
+    job: Job,
+}
+
+/// One server.
+#[derive(Debug)]
+pub struct Server {
+    kind: Arc<Kind>,
+    /// Workers that may work now.
+    workers: u32,
+    queue: VecDeque<Job>,
+    /// On workers, the soonest done first.
+    running: Vec<Running>,
+    sharing: Option<Box<Sharing>>,
+    cache: Option<Box<Lru>>,
+    looked: Option<bool>,
+    /// Service takes this many times as long now.
+    slow: f64,
+    frozen_since: Option<Instant>,
+    /// When it was started; warm-up counts from here. `None`: it was warm when the run began.
+    started: Option<Instant>,
+    errors: Option<ErrorRule>,
+}
+
+impl Server {
+    /// A warm, idle server.
+    pub fn new(kind: &Arc<Kind>) -> Server {
+        Server {
+            workers: kind.workers,
+            queue: VecDeque::new(),
+            running: Vec::new(),
+            sharing: (kind.discipline == Discipline::ProcessorSharing).then(|| Box::new(Sharing::new(kind.workers))),
+            cache: kind.cache.as_ref().map(|(entries, _)| Box::new(Lru::new(*entries as usize))),
+            looked: None,
+            slow: 1.0,
+            frozen_since: None,
+            started: None,
+            errors: None,
+            kind: kind.clone(),
+        }
+    }
+
+    /// An attempt arrives.
+    #[inline]
+    pub fn offer(&mut self, now: Instant, arrival: &Arrival) -> Offered {
+        let rule = self.errors.unwrap_or(self.kind.errors);
+        let fails = !rule.chance.is_never()
+            && Draws::new(arrival.draw_key, arrival.attempt, Purpose::Error).chance(rule.chance);
+        if let (true, Some(after)) = (fails, rule.latency) {
+            return Offered::Fails { status: rule.status, after };
+        }
+        let job = self.job(arrival, fails, rule.status);
+        if let Some(sharing) = &mut self.sharing {
+            if sharing.len() as u64 >= u64::from(self.workers) + u64::from(self.kind.queue) {
+                return Offered::Full;
+            }
+            let need = start(&self.kind, self.started, &mut self.cache, &mut self.looked, now, &job);
+            sharing.join(now, job, need);
+            return Offered::Inside;
+        }
+        if (self.running.len() as u32) < self.workers {
+            self.start(now, job);
+        } else if self.queue.len() as u64 >= u64::from(self.kind.queue) {
+            return Offered::Full;
+        } else {
+            self.queue.push_back(job);
+        }
+        Offered::Inside
+    }
+
+    fn job(&self, arrival: &Arrival, fails: bool, status: Status) -> Job {
+        let mut draws = Draws::new(arrival.draw_key, arrival.attempt, Purpose::Service);
+        let need = self.kind.service.sample_scaled(&mut draws, arrival.demand).as_nanos();
+        let hit_need = match &self.kind.cache {
+            Some((_, hit)) => {
+                let mut draws = Draws::new(arrival.draw_key, arrival.attempt, Purpose::CacheHit);
+                hit.sample_scaled(&mut draws, arrival.demand).as_nanos()
+            }
+            None => need,
+        };
+        Job { job: arrival.job, fails, need, hit_need, key: arrival.key, status }
+    }
+
+    #[inline]
+    fn start(&mut self, now: Instant, job: Job) {
+        let need = start(&self.kind, self.started, &mut self.cache, &mut self.looked, now, &job);
+        let takes = stretch(need, self.slow);
+        self.push_running(Running { done: now.as_nanos() + takes, since: now.as_nanos(), job });
+    }
+
+    #[inline]
+    fn push_running(&mut self, running: Running) {
+        // Workers are few, and the soonest stands last so that taking it is cheap.
+        let at = self.running.partition_point(|other| (other.done, other.job.job) > (running.done, running.job.job));
+        self.running.insert(at, running);
+    }
+
+    /// When its next call will be done; [`Instant::NEVER`] if none is in service or nothing moves.
+    #[inline]
+    pub fn next_done(&self) -> Instant {
+        if self.frozen_since.is_some() {
+            return Instant::NEVER;
+        }
+        match &self.sharing {
+            Some(sharing) => sharing.next_done(),
+            None => self.running.last().map_or(Instant::NEVER, |running| Instant::from_nanos(running.done)),
+        }
+    }
+
+    /// The call whose time has come leaves, and one that waits takes its worker.
+    ///
+    /// # Panics
+    /// When nothing is in service.
+    #[inline]
+    pub fn finish(&mut self, now: Instant) -> Finished {
+        if let Some(sharing) = &mut self.sharing {
+            let (job, busy) = sharing.finish(now);
+            return Finished { job: job.job, busy, error: job.fails.then_some(job.status) };
+        }
+        let running = self.running.pop().expect("a call is done only where one is in service");
+        debug_assert_eq!(running.done, now.as_nanos());
+        self.refill(now);
+        let busy = Duration::from_nanos(now.as_nanos() - running.since);
+        Finished { job: running.job.job, busy, error: running.job.fails.then_some(running.job.status) }
+    }
+
+    #[inline]
+    fn refill(&mut self, now: Instant) {
+        while (self.running.len() as u32) < self.workers {
+            let next = match self.kind.discipline {
+                Discipline::Lifo => self.queue.pop_back(),
+                _ => self.queue.pop_front(),
+            };
+            match next {
+                Some(job) => self.start(now, job),
+                None => return,
+            }
+        }
+    }
+
+    /// The client has gone. `Some(busy)` if the attempt is out, with the time it held a worker; `None` if it is
+    /// worked on for nobody, or not here.
+    pub fn cancel(&mut self, now: Instant, job: u32) -> Option<Duration> {
+        if self.kind.abandoned == Abandoned::Work {
+            return None;
+        }
+        if let Some(sharing) = &mut self.sharing {
+            return sharing.remove(now, job);
+        }
+        if let Some(at) = self.queue.iter().position(|waiting| waiting.job == job) {
+            self.queue.remove(at);
+            return Some(Duration::ZERO);
+        }
+        let at = self.running.iter().position(|running| running.job.job == job)?;
+        let running = self.running.remove(at);
+        // What is frozen frees its worker only when things move again.
+        if self.frozen_since.is_none() {
+            self.refill(now);
+        }
+        let until = self.frozen_since.unwrap_or(now);
+        Some(until.since(Instant::from_nanos(running.since)))
+    }
+
+    /// Everything inside is lost. Hands out the jobs with the time that each held a worker, in order of handle.
+    pub fn lose_all(&mut self, now: Instant) -> Vec<(u32, Duration)> {
+        let until = self.frozen_since.unwrap_or(now);
+        let mut lost: Vec<(u32, Duration)> = self.queue.drain(..).map(|job| (job.job, Duration::ZERO)).collect();
+        let held = |running: Running| (running.job.job, until.since(Instant::from_nanos(running.since)));
+        lost.extend(self.running.drain(..).map(held));
+        if let Some(sharing) = &mut self.sharing {
+            lost.extend(sharing.lose_all(now));
+        }
+        lost.sort_unstable_by_key(|(job, _)| *job);
+        lost
+    }
+
+    /// The process starts: cold, with an empty cache.
+    pub fn restart(&mut self, now: Instant) {
+        self.started = Some(now);
+        if let Some(cache) = &mut self.cache {
+            cache.clear();
+        }
+    }
+
+    /// Service takes `factor` times as long from now on, for what is on a worker as well.
+    pub fn set_slow(&mut self, now: Instant, factor: f64) {
+        let ratio = factor / self.slow;
+        self.slow = factor;
+        if let Some(sharing) = &mut self.sharing {
+            sharing.set_slow(now, factor);
+        }
+        // What is frozen keeps its remainder relative to the moment it was frozen.
+        let from = self.frozen_since.unwrap_or(now).as_nanos();
+        for running in &mut self.running {
+            running.done = from + stretch(running.done - from, ratio);
+        }
+        self.running.sort_by_key(|running| std::cmp::Reverse((running.done, running.job.job)));
+    }
+
+    /// So many workers work from now on, at least one; what is in service goes on.
+    pub fn set_workers(&mut self, now: Instant, fraction: f64) {
+        self.workers = ((f64::from(self.kind.workers) * fraction).ceil() as u32).clamp(1, self.kind.workers);
+        match &mut self.sharing {
+            Some(sharing) => sharing.set_workers(now, self.workers),
+            None if self.frozen_since.is_none() => self.refill(now),
+            None => {}
+        }
+    }
+
+    /// Nothing moves from now on, or everything goes on where it stopped.
+    pub fn set_frozen(&mut self, now: Instant, frozen: bool) {
+        match (self.frozen_since, frozen) {
+            (None, true) => {
+                self.frozen_since = Some(now);
+                if let Some(sharing) = &mut self.sharing {
+                    sharing.set_frozen(now, true);
+                }
+            }
+            (Some(since), false) => {
+                self.frozen_since = None;
+                let stood = now.since(since).as_nanos();
+                for running in &mut self.running {
+                    running.done += stood;
+                }
+                match &mut self.sharing {
+                    Some(sharing) => sharing.set_frozen(now, false),
+                    None => self.refill(now),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Calls fail by another rule from now on; `None`: by the profile's.
+    pub fn set_errors(&mut self, rule: Option<ErrorRule>) {
+        self.errors = rule;
+    }
+
+    /// Calls that wait for a worker. Where the workers are shared: those beyond one a worker.
+    #[inline]
+    pub fn waiting(&self) -> u32 {
+        match &self.sharing {
+            Some(sharing) => (sharing.len() as u32).saturating_sub(self.workers),
+            None => self.queue.len() as u32,
+        }
+    }
+
+    /// Calls inside.
+    #[inline]
+    pub fn inside(&self) -> u32 {
+        match &self.sharing {
+            Some(sharing) => sharing.len() as u32,
+            None => (self.queue.len() + self.running.len()) as u32,
+        }
+    }
+
+    /// Whether the cache had the key of the call that was started last, once.
+    #[inline]
+    pub fn take_looked(&mut self) -> Option<bool> {
+        self.looked.take()
+    }
+}
+
+/// What a call needs as it starts: the cache and the warm-up decide now.
+#[inline]
+fn start(
+    kind: &Kind,
+    started: Option<Instant>,
+    cache: &mut Option<Box<Lru>>,
+    looked: &mut Option<bool>,
+    now: Instant,
+    job: &Job,
+) -> u64 {
+    let mut need = job.need;
+    if let (Some(cache), Some(key)) = (cache, job.key) {
+        let hit = cache.touch(key);
+        *looked = Some(hit);
+        if hit {
+            need = job.hit_need;
+        }
+    }
+    match (kind.warm_up, started) {
+        (Some((over, factor)), Some(started)) if now.since(started) < over => {
+            let age = now.since(started).as_nanos() as f64 / over.as_nanos() as f64;
+            stretch(need, factor + (1.0 - factor) * age)
+        }
+        _ => need,
+    }
+}
+
+#[inline]
+fn stretch(ns: u64, factor: f64) -> u64 {
+    if factor == 1.0 { ns } else { Duration::from_nanos(ns).scale(factor).as_nanos().min(1 << 61) }
+}

@@ -1,0 +1,438 @@
+//! Channels in the virtual world: messages become inputs, actions become messages.
+
+use std::sync::Arc;
+
+use super::engine::{OpenCall, World, kind};
+use super::flight::{Flight, Leg};
+use super::link::{CONNECT_TIMEOUT, Place};
+use super::queue::Event;
+use crate::base::id::{Address, AttemptId, BackendId, CallId, ClientId};
+use crate::base::rand::{Purpose, Seed, mix};
+use crate::base::status::{Cause, Failure, Outcome};
+use crate::base::time::{Duration, Instant};
+use crate::fault::effect::CutMode;
+use crate::policy::balancer::catalog::{Context, Tables};
+use crate::policy::channel::{Action, Channel, Input, Start};
+use crate::policy::endpoints::Listing;
+use crate::policy::health::Probe;
+use crate::record::Sink;
+use crate::record::event::Record;
+use crate::scenario::plan::{ClientGroup, Plan};
+use crate::workload::keys;
+
+/// A client.
+pub(super) struct Client {
+    pub(super) channel: Channel,
+    pub(super) place: Place,
+    /// When its wake-up is armed; [`Instant::NEVER`] if it is not.
+    pub(super) armed: Instant,
+    pub(super) list_version: u64,
+    /// Open calls, sorted by id: calls are born in order, so a new one goes to the end.
+    calls: std::collections::VecDeque<OpenCall>,
+    /// The flight of the open attempt, by the slot of its call in the channel.
+    flights: Vec<u32>,
+    /// Number of messages that it has sent besides attempts: where their draws come from.
+    sent: u64,
+    key: u64,
+}
+
+/// No flight.
+const NONE: u32 = u32::MAX;
+
+impl Client {
+    pub(super) fn new(
+        plan: &Plan,
+        contender: usize,
+        id: ClientId,
+        group: &ClientGroup,
+        seed: &Seed,
+        tables: &Tables,
+    ) -> Client {
+        let region = plan.region_of(group.zone);
+        let mean = |zone| plan.delay(group.zone, crate::base::id::ZoneId(zone)).mean().unwrap_or(Duration::MAX);
+        let context = Context {
+            seed: seed.child(&format!("client/{}", id.0)),
+            client: id,
+            clients: plan.client_count(),
+            zone: group.zone,
+            region,
+            distances: (0..plan.zones.len() as u16).map(mean).collect(),
+            tables: tables.clone(),
+        };
+        Client {
+            channel: Channel::new(&plan.contenders[contender].channel, &context),
+            place: Place { zone: group.zone, region, backend: None },
+            armed: Instant::NEVER,
+            list_version: 0,
+            calls: std::collections::VecDeque::new(),
+            flights: Vec::new(),
+            sent: 0,
+            key: context.seed.number("messages"),
+        }
+    }
+
+    pub(super) fn open_calls(&self) -> impl Iterator<Item = &OpenCall> {
+        self.calls.iter().filter(|open| open.user != CLOSED)
+    }
+
+    #[inline]
+    fn open(&self, call: CallId) -> Option<usize> {
+        // Most calls that end are among the oldest.
+        match self.calls.front() {
+            Some(first) if first.call == call => Some(0),
+            _ => self.calls.binary_search_by_key(&call, |open| open.call).ok(),
+        }
+    }
+
+    /// Takes an open call out. The place in the middle is marked, and goes when it comes to the front.
+    #[inline]
+    fn close(&mut self, at: usize) -> OpenCall {
+        let open = self.calls[at];
+        self.calls[at].user = CLOSED;
+        while self.calls.front().is_some_and(|first| first.user == CLOSED) {
+            self.calls.pop_front();
+        }
+        open
+    }
+
+    fn draw_key(&mut self) -> u64 {
+        self.sent += 1;
+        mix(self.key ^ mix(self.sent))
+    }
+}
+
+/// Marks a call that has ended while an older one is open.
+const CLOSED: u32 = u32::MAX - 1;
+
+/// What reaches a client besides replies.
+#[derive(Debug, Clone)]
+pub(super) enum Message {
+    /// A list of endpoints.
+    List { version: u64, list: Arc<[Listing]> },
+    /// A connection is there.
+    Connected(Address),
+    /// A connection could not be made.
+    ConnectFailed(Address),
+    /// A connection broke.
+    Disconnected(Address),
+    /// A probe is on its way or was answered.
+    Probe { probe: Probe, address: Address, client: ClientId, sent: Instant, ok: bool },
+    /// The place is free.
+    Free,
+}
+
+/// Messages under way.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    places: Vec<Message>,
+    free: Vec<u32>,
+}
+
+impl Messages {
+    pub(super) fn add(&mut self, message: Message) -> u32 {
+        match self.free.pop() {
+            Some(at) => {
+                self.places[at as usize] = message;
+                at
+            }
+            None => {
+                self.places.push(message);
+                self.places.len() as u32 - 1
+            }
+        }
+    }
+
+    pub(super) fn take(&mut self, at: u32) -> Message {
+        self.free.push(at);
+        std::mem::replace(&mut self.places[at as usize], Message::Free)
+    }
+}
+
+impl<S: Sink> World<'_, S> {
+    pub(super) fn begin_client(&mut self, client: usize, list: Arc<[Listing]>) {
+        self.input(client, Input::Begin(list));
+    }
+
+    /// Feeds one input, drains all actions, keeps the wake-up armed: a world's whole duty.
+    #[inline]
+    pub(super) fn input(&mut self, client: usize, input: Input) {
+        self.clients[client].channel.on_input(self.now, input);
+        self.drain(client);
+    }
+
+    #[inline]
+    pub(super) fn drain(&mut self, client: usize) {
+        while let Some(action) = self.clients[client].channel.poll_action() {
+            self.act(client, action);
+        }
+        self.arm(client);
+    }
+
+    #[inline]
+    fn act(&mut self, client: usize, action: Action) {
+        match action {
+            Action::Send { attempt, call, address } => self.send(client, attempt, call, address),
+            Action::Complete { call, outcome, attempts, address } => self.complete(client, call, outcome, attempts, address),
+            Action::Cancel { attempt, .. } => self.cancel(client, attempt),
+            Action::Connect(address) => self.connect(client, address),
+            Action::Probe { probe, address } => self.probe(client, probe, address),
+            // The registries that exist so far push every change by themselves.
+            Action::Resolve => {}
+        }
+    }
+
+    #[inline]
+    pub(super) fn start_call(&mut self, client: ClientId, open: OpenCall, deadline: Option<Duration>) {
+        let start = Start {
+            call: open.call,
+            hash: open.key.map(keys::hash_of),
+            random: mix(open.draw_key ^ Purpose::HashKey as u64),
+            class: open.class,
+            deadline,
+        };
+        let client = client.index();
+        self.clients[client].calls.push_back(open);
+        self.input(client, Input::Start(start));
+    }
+
+    fn send(&mut self, client: usize, attempt: AttemptId, call: CallId, address: Address) {
+        let backend = BackendId(address.0);
+        let from = self.clients[client].place;
+        let to = self.backends[backend.index()].place;
+        let cut = self.network.cut(&from, &to);
+        let Some(at) = self.clients[client].open(call) else { return };
+        let open = self.clients[client].calls[at];
+        let record = Record::Sent {
+            call,
+            attempt: attempt.number,
+            client: ClientId(client as u32),
+            backend,
+            key: open.key,
+            leaves_region: from.region != to.region,
+            dead: cut.is_some() || !self.backends[backend.index()].answers(),
+        };
+        self.sink.put(self.now, &record);
+        let flight = self.flights.add(Flight {
+            leg: Leg::Out,
+            gone: false,
+            client: ClientId(client as u32),
+            backend,
+            attempt,
+            call,
+            draw_key: open.draw_key,
+            key: open.key,
+            demand: open.demand,
+            sent: self.now,
+            outcome: Ok(()),
+            cancel_at: Instant::NEVER,
+        });
+        self.clients[client].set_flight(attempt.slot, flight);
+        match cut {
+            Some(CutMode::Blackhole) => self.flights.at_mut(flight).leg = Leg::LostOut,
+            Some(CutMode::Refuse) => self.answer_in(flight, Duration::ZERO, Err(Failure::of(Cause::Connection))),
+            None => self.travel_out(flight, &from, &to, open.draw_key, attempt.number),
+        }
+    }
+
+    #[inline]
+    fn travel_out(&mut self, flight: u32, from: &Place, to: &Place, draw_key: u64, attempt: u32) {
+        let delay = self.network.one_way(from, to, draw_key, attempt, Purpose::Outbound);
+        if delay.is_zero() {
+            self.on_arrive(flight);
+        } else {
+            let entity = self.flights.at(flight).backend.0;
+            self.queue.push(Event::new(self.now + delay, kind::ARRIVE, entity, flight));
+        }
+    }
+
+    /// An answer that is there after `delay`, whatever the network is like.
+    pub(super) fn answer_in(&mut self, flight: u32, delay: Duration, outcome: Outcome) {
+        let entry = self.flights.at_mut(flight);
+        entry.leg = Leg::Back;
+        entry.outcome = outcome;
+        let client = entry.client.0;
+        self.queue.push(Event::new(self.now + delay, kind::REPLY, client, flight));
+    }
+
+    #[inline]
+    pub(super) fn on_reply(&mut self, flight: u32) {
+        let entry = *self.flights.at(flight);
+        self.flights.remove(flight);
+        if entry.gone {
+            return;
+        }
+        let client = entry.client.index();
+        self.clients[client].set_flight(entry.attempt.slot, NONE);
+        self.put_done(&entry, entry.outcome);
+        self.input(client, Input::Replied { attempt: entry.attempt, outcome: entry.outcome, load: None });
+    }
+
+    #[inline]
+    fn put_done(&mut self, flight: &Flight, outcome: Outcome) {
+        let record = Record::Done {
+            call: flight.call,
+            attempt: flight.attempt.number,
+            backend: flight.backend,
+            took: self.now - flight.sent,
+            outcome,
+        };
+        self.sink.put(self.now, &record);
+    }
+
+    /// The client no longer waits: the news travels after the attempt.
+    fn cancel(&mut self, client: usize, attempt: AttemptId) {
+        let flight = std::mem::replace(&mut self.clients[client].flights[attempt.slot as usize], NONE);
+        if flight == NONE {
+            return;
+        }
+        let entry = *self.flights.at(flight);
+        self.put_done(&entry, Err(Failure::of(Cause::Deadline)));
+        self.flights.at_mut(flight).gone = true;
+        match entry.leg {
+            // Nothing will ever come of these.
+            Leg::LostOut | Leg::LostBack => self.flights.remove(flight),
+            Leg::Out | Leg::Inside => {
+                let (from, to) = (self.clients[client].place, self.backends[entry.backend.index()].place);
+                if self.network.cut(&from, &to).is_some() {
+                    return;
+                }
+                let delay = self.network.one_way(&from, &to, entry.draw_key, attempt.number, Purpose::Cancel);
+                let at = self.now + delay;
+                self.flights.at_mut(flight).cancel_at = at;
+                self.queue.push(Event::new(at, kind::CANCEL, entry.backend.0, flight));
+            }
+            Leg::Back | Leg::Free => {}
+        }
+    }
+
+    /// A connection breaks under an attempt: the client learns now, the server too.
+    pub(super) fn break_flight(&mut self, flight: u32) {
+        let entry = *self.flights.at(flight);
+        if entry.gone {
+            return;
+        }
+        self.flights.at_mut(flight).gone = true;
+        let client = entry.client.index();
+        self.clients[client].set_flight(entry.attempt.slot, NONE);
+        let failure = Err(Failure::of(Cause::Connection));
+        self.put_done(&entry, failure);
+        match entry.leg {
+            Leg::LostOut | Leg::LostBack => self.flights.remove(flight),
+            Leg::Inside => {
+                self.flights.at_mut(flight).cancel_at = self.now;
+                self.queue.push(Event::new(self.now, kind::CANCEL, entry.backend.0, flight));
+            }
+            Leg::Out | Leg::Back | Leg::Free => {}
+        }
+        self.input(client, Input::Replied { attempt: entry.attempt, outcome: failure, load: None });
+    }
+
+    fn complete(&mut self, client: usize, call: CallId, outcome: Outcome, attempts: u32, address: Option<Address>) {
+        let Some(at) = self.clients[client].open(call) else { return };
+        let open = self.clients[client].close(at);
+        let id = ClientId(client as u32);
+        let record = Record::Ended {
+            call,
+            client: id,
+            class: open.class,
+            born: open.born,
+            outcome,
+            attempts,
+            backend: address.map(|address| BackendId(address.0)),
+        };
+        self.on_ended(id, &open, &record);
+    }
+
+    pub(super) fn put_unfinished(&mut self, client: ClientId, open: &OpenCall) {
+        let record = Record::Ended {
+            call: open.call,
+            client,
+            class: open.class,
+            born: open.born,
+            outcome: Err(Failure::of(Cause::Unfinished)),
+            attempts: 0,
+            backend: None,
+        };
+        self.sink.put(self.now, &record);
+    }
+
+    /// A connection is asked for: the answer depends on who is there when the question arrives.
+    fn connect(&mut self, client: usize, address: Address) {
+        let (from, to) = (self.clients[client].place, self.backends[address.index()].place);
+        let draw_key = self.clients[client].draw_key();
+        let takes = self.network.connect_time(&from, &to, draw_key);
+        let backend = &self.backends[address.index()];
+        let (after, message) = match self.network.cut(&from, &to) {
+            Some(CutMode::Refuse) => (Duration::ZERO, Message::ConnectFailed(address)),
+            Some(CutMode::Blackhole) => (CONNECT_TIMEOUT, Message::ConnectFailed(address)),
+            None if backend.accepts() => (takes, Message::Connected(address)),
+            None if backend.is_silent() => (CONNECT_TIMEOUT, Message::ConnectFailed(address)),
+            None => (takes, Message::ConnectFailed(address)),
+        };
+        self.tell(client, after, message);
+    }
+
+    /// A message reaches a client after a while.
+    pub(super) fn tell(&mut self, client: usize, after: Duration, message: Message) {
+        let handle = self.messages.add(message);
+        self.queue.push(Event::new(self.now + after, kind::MESSAGE, client as u32, handle));
+    }
+
+    fn probe(&mut self, client: usize, probe: Probe, address: Address) {
+        let (from, to) = (self.clients[client].place, self.backends[address.index()].place);
+        // What is lost is never answered: the prober counts it.
+        if self.network.cut(&from, &to) == Some(CutMode::Blackhole) {
+            return;
+        }
+        let draw_key = self.clients[client].draw_key();
+        let delay = self.network.one_way(&from, &to, draw_key, 0, Purpose::Outbound);
+        let client = ClientId(client as u32);
+        let handle = self.messages.add(Message::Probe { probe, address, client, sent: self.now, ok: false });
+        self.queue.push(Event::new(self.now + delay, kind::PROBE, client.0, handle));
+    }
+
+    pub(super) fn on_probe_arrives(&mut self, client: u32, handle: u32) {
+        let Message::Probe { probe, address, client: id, sent, .. } = self.messages.take(handle) else { return };
+        let client = client as usize;
+        let (from, to) = (self.clients[client].place, self.backends[address.index()].place);
+        let backend = &self.backends[address.index()];
+        let cut = self.network.cut(&from, &to);
+        if backend.is_silent() || backend.is_frozen() || cut == Some(CutMode::Blackhole) {
+            return;
+        }
+        let ok = cut.is_none() && backend.accepts();
+        let draw_key = self.clients[client].draw_key();
+        let delay = self.network.one_way(&to, &from, draw_key, 0, Purpose::Inbound);
+        self.tell(client, delay, Message::Probe { probe, address, client: id, sent, ok });
+    }
+
+    pub(super) fn deliver(&mut self, client: usize, message: Message) {
+        let input = match message {
+            Message::List { list, .. } => Input::Resolved(list),
+            Message::Connected(address) => self.connected(client, address),
+            Message::ConnectFailed(address) => Input::ConnectFailed(address),
+            Message::Disconnected(address) => Input::Disconnected(address),
+            Message::Probe { probe, sent, ok, .. } => Input::Probed { probe, took: self.now - sent, ok, load: None },
+            Message::Free => return,
+        };
+        self.input(client, input);
+    }
+
+    /// Who was there when the connection was asked for may be gone when the answer arrives.
+    fn connected(&self, client: usize, address: Address) -> Input {
+        let backend = &self.backends[address.index()];
+        let cut = self.network.cut(&self.clients[client].place, &backend.place);
+        if backend.accepts() && cut.is_none() { Input::Connected(address) } else { Input::ConnectFailed(address) }
+    }
+}
+
+impl Client {
+    #[inline]
+    fn set_flight(&mut self, slot: u32, flight: u32) {
+        let slot = slot as usize;
+        if self.flights.len() <= slot {
+            self.flights.resize(slot + 1, NONE);
+        }
+        self.flights[slot] = flight;
+    }
+}

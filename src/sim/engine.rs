@@ -1,0 +1,307 @@
+//! The loop: take the next event, hand it to whom it concerns, apply what that leaves. Nothing else.
+
+use crate::base::id::{BackendId, CallId, ClientId};
+use crate::base::rand::Seed;
+use crate::base::time::Instant;
+use crate::fault;
+use crate::fault::effect::Effect;
+use crate::policy::balancer::catalog::Tables;
+use crate::record::Sink;
+use crate::record::event::Record;
+use crate::scenario::plan::Plan;
+use crate::workload::birth::{Birth, Births};
+
+use super::client::{Client, Message, Messages};
+use super::flight::Flights;
+use super::link::Network;
+use super::queue::{Event, Queue};
+use super::registry::Registry;
+use super::server::Backend;
+
+/// Kinds of events. At one instant: control, then what frees capacity, then timers, then what asks for it, so
+/// that new picks see the world as it is (determinism: the order is part of the semantics).
+pub(super) mod kind {
+    pub(in crate::sim) const EFFECT: u8 = 0;
+    pub(in crate::sim) const REGISTRY: u8 = 1;
+    pub(in crate::sim) const DRAINED: u8 = 2;
+    pub(in crate::sim) const DONE: u8 = 8;
+    pub(in crate::sim) const CANCEL: u8 = 9;
+    pub(in crate::sim) const REPLY: u8 = 10;
+    pub(in crate::sim) const MESSAGE: u8 = 11;
+    pub(in crate::sim) const TIMER: u8 = 16;
+    pub(in crate::sim) const PROBE: u8 = 24;
+    pub(in crate::sim) const ARRIVE: u8 = 25;
+    pub(in crate::sim) const USER: u8 = 26;
+    /// The next birth of an open workload is never in the queue, and comes after everything else of its instant.
+    pub(in crate::sim) const BIRTH: u8 = 27;
+}
+
+/// What a run says of itself besides its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Finish {
+    /// Events handled.
+    pub events: u64,
+    /// Times that only the handle decided between two events.
+    pub ties: u64,
+    /// Calls born.
+    pub scheduled: u64,
+    /// Calls that ended.
+    pub ended: u64,
+    /// Sum of sojourn times of all calls in nanoseconds, open ones until the end of the run.
+    pub sojourn_sum_ns: u128,
+    /// When the run was over.
+    pub at: Instant,
+}
+
+/// An open call, as the world knows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OpenCall {
+    pub(super) born: Instant,
+    pub(super) draw_key: u64,
+    pub(super) key: Option<u64>,
+    pub(super) demand: f64,
+    pub(super) call: CallId,
+    pub(super) user: u32,
+    pub(super) class: u16,
+}
+
+/// No user: the call is of an open workload.
+const NO_USER: u32 = u32::MAX;
+
+/// One run.
+pub(super) struct World<'a, S: Sink> {
+    pub(super) plan: &'a Plan,
+    pub(super) queue: Queue,
+    pub(super) now: Instant,
+    pub(super) clients: Vec<Client>,
+    pub(super) backends: Vec<Backend>,
+    pub(super) flights: Flights,
+    pub(super) messages: Messages,
+    pub(super) network: Network,
+    pub(super) registry: Registry,
+    pub(super) list_version: u64,
+    pub(super) births: Births,
+    pub(super) next_birth: Option<Birth>,
+    pub(super) script: Vec<(Instant, Effect)>,
+    pub(super) surges: Vec<(fault::effect::Cause, f64)>,
+    pub(super) sink: &'a mut S,
+    /// Calls that are counted and still open.
+    counted_open: u64,
+    next_call: u64,
+    count_from: Instant,
+    count_until: Instant,
+    finish: Finish,
+}
+
+/// Runs one contender on one seed of a plan. `timeline` is the plan's faults, unfolded for this seed.
+pub fn run<S: Sink>(plan: &Plan, contender: usize, seed: u64, timeline: &[(Instant, Effect)], sink: &mut S) -> Finish {
+    let mut world = World::new(plan, contender, seed, timeline, sink);
+    world.begin();
+    world.run();
+    world.end()
+}
+
+impl<'a, S: Sink> World<'a, S> {
+    fn new(plan: &'a Plan, contender: usize, seed: u64, timeline: &[(Instant, Effect)], sink: &'a mut S) -> World<'a, S> {
+        let seed = Seed::new(seed);
+        let groups = plan.clients.iter().map(|group| (group.count, group.share)).collect();
+        let tables = Tables::default();
+        World {
+            plan,
+            queue: Queue::default(),
+            now: Instant::ZERO,
+            clients: plan.each_client().map(|(id, group)| Client::new(plan, contender, id, group, &seed, &tables)).collect(),
+            backends: Backend::all(plan),
+            flights: Flights::default(),
+            messages: Messages::default(),
+            network: Network::new(plan),
+            registry: Registry::new(plan, &seed),
+            list_version: 0,
+            births: Births::new(&plan.calls, &groups, plan.duration, &seed.child("calls")),
+            next_birth: None,
+            script: timeline.to_vec(),
+            surges: Vec::new(),
+            sink,
+            counted_open: 0,
+            next_call: 0,
+            count_from: Instant::ZERO + plan.warmup,
+            count_until: Instant::ZERO + plan.duration,
+            finish: Finish::default(),
+        }
+    }
+
+    /// Everybody has been up for long: clients know the list and are connected.
+    fn begin(&mut self) {
+        for number in 0..self.script.len() {
+            self.queue.push(Event::new(self.script[number].0, kind::EFFECT, 0, number as u32));
+        }
+        let list = self.registry.list();
+        for client in 0..self.clients.len() {
+            self.begin_client(client, list.clone());
+        }
+        for user in 0..self.births.users() {
+            let at = self.births.think(Instant::ZERO, user);
+            self.queue.push(Event::new(at, kind::USER, user, 0));
+        }
+        self.next_birth = self.births.next_open();
+    }
+
+    fn run(&mut self) {
+        let horizon = self.plan.horizon();
+        while let Some(event) = self.next_event() {
+            let at = event.at();
+            if at > horizon || (at >= self.count_until && self.counted_open == 0) {
+                self.now = if at > horizon { horizon } else { self.count_until.max(self.now) };
+                return;
+            }
+            debug_assert!(at >= self.now, "time ran backwards");
+            self.now = at;
+            self.finish.events += 1;
+            self.handle(event);
+        }
+        self.now = self.now.max(self.count_until);
+    }
+
+    /// The next event, be it pending in the queue or the next birth.
+    #[inline]
+    fn next_event(&mut self) -> Option<Event> {
+        let birth = self.next_birth.as_ref().map(|birth| birth.at);
+        match (self.queue.peek(), birth) {
+            (Some(event), Some(at)) if event.at() > at => Some(Event::new(at, kind::BIRTH, 0, 0)),
+            (None, Some(at)) => Some(Event::new(at, kind::BIRTH, 0, 0)),
+            _ => {
+                let event = self.queue.pop()?;
+                if let Some(next) = self.queue.peek() {
+                    self.finish.ties += u64::from(next.ties_with(event) && next != event);
+                }
+                Some(event)
+            }
+        }
+    }
+
+    #[inline]
+    fn handle(&mut self, event: Event) {
+        let entity = event.entity();
+        match event.kind() {
+            kind::BIRTH => self.on_birth(),
+            kind::DONE => self.on_done(BackendId(entity)),
+            kind::REPLY => self.on_reply(event.handle()),
+            kind::ARRIVE => self.on_arrive(event.handle()),
+            kind::TIMER => self.on_timer(entity as usize),
+            kind::USER => self.on_user(entity),
+            kind::CANCEL => self.on_cancel_arrives(event.handle()),
+            kind::MESSAGE => self.on_message(entity as usize, event.handle()),
+            kind::PROBE => self.on_probe_arrives(entity, event.handle()),
+            kind::EFFECT => self.on_effect(event.handle()),
+            kind::REGISTRY => self.on_registry_due(BackendId(entity)),
+            kind::DRAINED => self.on_drained(BackendId(entity)),
+            other => unreachable!("an event of kind {other}"),
+        }
+    }
+
+    #[inline]
+    fn on_birth(&mut self) {
+        if let Some(birth) = self.next_birth.take() {
+            self.bear(&birth, NO_USER);
+            self.next_birth = self.births.next_open();
+        }
+    }
+
+    fn on_user(&mut self, user: u32) {
+        let birth = self.births.next_closed(self.now, user);
+        self.bear(&birth, user);
+    }
+
+    /// A call begins.
+    #[inline]
+    fn bear(&mut self, birth: &Birth, user: u32) {
+        let call = CallId(self.next_call);
+        self.next_call += 1;
+        self.finish.scheduled += 1;
+        self.counted_open += u64::from(self.counts(birth.at));
+        let record = Record::Born {
+            call,
+            client: birth.client,
+            class: birth.class,
+            key: birth.key,
+            demand: birth.demand,
+            deadline: birth.deadline,
+        };
+        self.sink.put(self.now, &record);
+        let open = OpenCall {
+            born: birth.at,
+            draw_key: birth.draw_key,
+            key: birth.key,
+            demand: birth.demand,
+            call,
+            user,
+            class: birth.class,
+        };
+        self.start_call(birth.client, open, birth.deadline);
+    }
+
+    /// A call has ended.
+    #[inline]
+    pub(super) fn on_ended(&mut self, client: ClientId, open: &OpenCall, record: &Record) {
+        self.finish.ended += 1;
+        self.finish.sojourn_sum_ns += u128::from((self.now - open.born).as_nanos());
+        self.counted_open -= u64::from(self.counts(open.born));
+        self.sink.put(self.now, record);
+        let _ = client;
+        if open.user != NO_USER {
+            let at = self.births.think(self.now, open.user);
+            self.queue.push(Event::new(at, kind::USER, open.user, 0));
+        }
+    }
+
+    fn counts(&self, born: Instant) -> bool {
+        born >= self.count_from && born < self.count_until
+    }
+
+    fn end(mut self) -> Finish {
+        let mut unfinished: Vec<(ClientId, OpenCall)> = Vec::new();
+        for (at, client) in self.clients.iter().enumerate() {
+            unfinished.extend(client.open_calls().map(|open| (ClientId(at as u32), *open)));
+        }
+        unfinished.sort_unstable_by_key(|(_, open)| open.call);
+        for (client, open) in &unfinished {
+            self.finish.sojourn_sum_ns += u128::from((self.now - open.born).as_nanos());
+            self.put_unfinished(*client, open);
+        }
+        self.sink.put(self.now, &Record::Over { unfinished: unfinished.len() as u64 });
+        self.finish.at = self.now;
+        self.finish
+    }
+
+    /// Arms the wake-up of a client, if it is not armed early enough.
+    #[inline]
+    pub(super) fn arm(&mut self, client: usize) {
+        let at = self.clients[client].channel.next_timeout();
+        if at < self.clients[client].armed {
+            self.clients[client].armed = at;
+            self.queue.push(Event::new(at, kind::TIMER, client as u32, 0));
+        }
+    }
+
+    fn on_timer(&mut self, client: usize) {
+        // A wake-up that was armed later and then moved forward leaves an old event behind.
+        if self.clients[client].armed != self.now {
+            return;
+        }
+        self.clients[client].armed = Instant::NEVER;
+        self.clients[client].channel.on_timeout(self.now);
+        self.drain(client);
+    }
+
+    fn on_message(&mut self, client: usize, handle: u32) {
+        let message = self.messages.take(handle);
+        if let Message::List { version, .. } = &message {
+            // An older list that was slower than a newer one is not believed.
+            if *version < self.clients[client].list_version {
+                return;
+            }
+            self.clients[client].list_version = *version;
+        }
+        self.deliver(client, message);
+    }
+}

@@ -1,0 +1,89 @@
+//! Attempts under way, in places that are used again.
+
+use crate::base::id::{AttemptId, BackendId, CallId, ClientId};
+use crate::base::status::Outcome;
+use crate::base::time::Instant;
+
+/// Where an attempt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leg {
+    /// The place is free.
+    Free,
+    /// On its way to the backend.
+    Out,
+    /// Inside the backend.
+    Inside,
+    /// On its way back, with its outcome.
+    Back,
+    /// Vanished on its way to the backend.
+    LostOut,
+    /// Its answer vanished.
+    LostBack,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flight {
+    pub(super) leg: Leg,
+    /// The client no longer waits for it.
+    pub(super) gone: bool,
+    pub(super) client: ClientId,
+    pub(super) backend: BackendId,
+    pub(super) attempt: AttemptId,
+    pub(super) call: CallId,
+    pub(super) draw_key: u64,
+    pub(super) key: Option<u64>,
+    pub(super) demand: f64,
+    pub(super) sent: Instant,
+    pub(super) outcome: Outcome,
+    /// When the news that the client has gone reaches the backend; [`Instant::NEVER`] if none is on its way.
+    pub(super) cancel_at: Instant,
+}
+
+/// All attempts under way.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    places: Vec<Flight>,
+    free: Vec<u32>,
+}
+
+impl Flights {
+    #[inline]
+    pub(super) fn add(&mut self, flight: Flight) -> u32 {
+        match self.free.pop() {
+            Some(at) => {
+                self.places[at as usize] = flight;
+                at
+            }
+            None => {
+                self.places.push(flight);
+                self.places.len() as u32 - 1
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn remove(&mut self, at: u32) {
+        let flight = &mut self.places[at as usize];
+        debug_assert_ne!(flight.leg, Leg::Free, "an attempt ends once");
+        flight.leg = Leg::Free;
+        flight.cancel_at = Instant::NEVER;
+        self.free.push(at);
+    }
+
+    #[inline]
+    pub(super) fn at(&self, at: u32) -> &Flight {
+        &self.places[at as usize]
+    }
+
+    #[inline]
+    pub(super) fn at_mut(&mut self, at: u32) -> &mut Flight {
+        &mut self.places[at as usize]
+    }
+
+    /// All that are under way, in order of place.
+    pub(super) fn each(&self) -> impl Iterator<Item = (u32, &Flight)> {
+        let places = self.places.iter().enumerate().map(|(at, flight)| (at as u32, flight));
+        places.filter(|(_, flight)| flight.leg != Leg::Free)
+    }
+}

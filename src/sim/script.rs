@@ -1,0 +1,304 @@
+//! Effects at their instants.
+
+use super::client::Message;
+use super::engine::{World, kind};
+use super::flight::Leg;
+use super::queue::Event;
+use super::server::Life;
+use crate::backend::server::ErrorRule;
+use crate::base::id::BackendId;
+use crate::base::rand::{Chance, Purpose};
+use crate::base::time::{Duration, Instant};
+use crate::fault::effect::{Cause, CutMode, Effect, Side};
+use crate::record::Sink;
+use crate::record::event::Record;
+
+impl<S: Sink> World<'_, S> {
+    pub(super) fn on_effect(&mut self, number: u32) {
+        let effect = self.script[number as usize].1.clone();
+        self.sink.put(self.now, &Record::Effect { number });
+        match effect {
+            Effect::Down { backend, loud } => self.go_down(backend, loud),
+            Effect::Up { backend } => self.come_up(backend),
+            Effect::Drain { backend, grace } => self.begin_drain(backend, grace),
+            Effect::Slow { backend, cause, factor } => {
+                let entry = &mut self.backends[backend.index()];
+                stack(&mut entry.slow, cause, factor);
+                let product = entry.slow.iter().map(|(_, factor)| factor).product();
+                entry.server.set_slow(self.now, product);
+                self.arm_server(backend);
+            }
+            Effect::Capacity { backend, cause, fraction } => {
+                let entry = &mut self.backends[backend.index()];
+                stack(&mut entry.capacity, cause, fraction);
+                let product = entry.capacity.iter().map(|(_, fraction)| fraction).product();
+                entry.server.set_workers(self.now, product);
+                self.arm_server(backend);
+            }
+            Effect::Errors { backend, cause, law } => {
+                let entry = &mut self.backends[backend.index()];
+                stack(&mut entry.errors, cause, law);
+                // The fault that came last speaks.
+                let rule = entry.errors.last().map(|(_, law)| ErrorRule {
+                    chance: Chance::new(law.probability),
+                    status: law.status,
+                    latency: law.latency,
+                });
+                entry.server.set_errors(rule);
+            }
+            Effect::Freeze { backend, cause, on } => self.set_frozen(backend, cause, on),
+            Effect::Cut { cause, side, mode } => self.set_cut(cause, &side, mode),
+            Effect::Loss { cause, side, probability } => self.network.set_loss(cause, &side, probability),
+            Effect::Surge { cause, factor } => self.set_surge(cause, factor),
+            Effect::MoveHotKeys { top } => self.births.move_hot_keys(top),
+            Effect::DiscoveryOutage { on, .. } => {
+                for (at, backend) in self.registry.set_outage(self.now, on) {
+                    self.queue.push(Event::new(at, kind::REGISTRY, backend.0, 0));
+                }
+                self.publish();
+            }
+        }
+    }
+
+    fn go_down(&mut self, backend: BackendId, loud: bool) {
+        let entry = &mut self.backends[backend.index()];
+        if matches!(entry.life, Life::Down | Life::Silent) {
+            return;
+        }
+        entry.life = if loud { Life::Down } else { Life::Silent };
+        entry.drained_at = Instant::NEVER;
+        self.sink.put(self.now, &Record::Member { backend, up: false });
+        self.lose_all(backend, loud);
+        if loud {
+            self.disconnect_all(backend);
+        }
+        if let Some(at) = self.registry.on_down(self.now, backend) {
+            self.queue.push(Event::new(at, kind::REGISTRY, backend.0, 0));
+        }
+        self.publish();
+    }
+
+    fn come_up(&mut self, backend: BackendId) {
+        let was = self.backends[backend.index()].life;
+        match was {
+            Life::Up => return,
+            Life::Draining => self.go_down(backend, true),
+            Life::Down => {}
+            // Whoever still holds a connection from before learns now that it is dead.
+            Life::Silent => self.disconnect_all(backend),
+        }
+        let entry = &mut self.backends[backend.index()];
+        entry.life = Life::Up;
+        entry.server.restart(self.now);
+        if was == Life::Silent {
+            self.break_lost(|flight| flight.backend == backend);
+        }
+        self.sink.put(self.now, &Record::Member { backend, up: true });
+        self.registry.on_up(self.now, backend);
+        self.publish();
+    }
+
+    fn begin_drain(&mut self, backend: BackendId, grace: Duration) {
+        let entry = &mut self.backends[backend.index()];
+        if entry.life != Life::Up {
+            return;
+        }
+        entry.life = Life::Draining;
+        let at = self.now + grace;
+        entry.drained_at = at;
+        self.queue.push(Event::new(at, kind::DRAINED, backend.0, 0));
+        self.sink.put(self.now, &Record::Member { backend, up: false });
+        self.registry.on_leave(backend);
+        self.disconnect_all(backend);
+        self.publish();
+    }
+
+    pub(super) fn on_drained(&mut self, backend: BackendId) {
+        let entry = &self.backends[backend.index()];
+        if entry.life == Life::Draining && entry.drained_at == self.now {
+            self.backends[backend.index()].life = Life::Down;
+            self.lose_all(backend, true);
+            if let Some(at) = self.registry.on_down(self.now, backend) {
+                self.queue.push(Event::new(at, kind::REGISTRY, backend.0, 0));
+            }
+        }
+    }
+
+    /// Every client that can hear it learns that its connection to a backend is gone.
+    fn disconnect_all(&mut self, backend: BackendId) {
+        for client in 0..self.clients.len() {
+            self.disconnect(client, backend);
+        }
+    }
+
+    fn disconnect(&mut self, client: usize, backend: BackendId) {
+        let (from, to) = (self.backends[backend.index()].place, self.clients[client].place);
+        if self.network.cut(&from, &to) == Some(CutMode::Blackhole) {
+            return;
+        }
+        let address = crate::base::id::Address(backend.0);
+        if self.clients[client].channel.table().at(address).is_none() {
+            return;
+        }
+        let delay = self.network.one_way(&from, &to, u64::from(backend.0), client as u32, Purpose::Inbound);
+        self.tell(client, delay, Message::Disconnected(address));
+    }
+
+    fn set_frozen(&mut self, backend: BackendId, cause: Cause, on: bool) {
+        let entry = &mut self.backends[backend.index()];
+        let before = entry.is_frozen();
+        entry.freezes.retain(|by| *by != cause);
+        if on {
+            entry.freezes.push(cause);
+        }
+        let frozen = entry.is_frozen();
+        if frozen == before {
+            return;
+        }
+        entry.server.set_frozen(self.now, frozen);
+        self.arm_server(backend);
+        self.set_mute(backend, frozen);
+    }
+
+    /// Keep-alives of a backend stop or come again.
+    fn set_mute(&mut self, backend: BackendId, mute: bool) {
+        let due = match mute {
+            true => self.registry.on_mute(self.now, backend),
+            false => self.registry.on_unmute(self.now, backend),
+        };
+        if let Some(at) = due {
+            self.queue.push(Event::new(at, kind::REGISTRY, backend.0, 0));
+        }
+    }
+
+    fn set_cut(&mut self, cause: Cause, side: &Side, mode: Option<CutMode>) {
+        self.network.set_cut(cause, side, mode);
+        for at in 0..self.backends.len() {
+            let cut_off = self.network.is_cut_off(&self.backends[at].place);
+            if cut_off != self.backends[at].cut_off {
+                self.backends[at].cut_off = cut_off;
+                self.set_mute(BackendId(at as u32), cut_off);
+            }
+        }
+        if mode == Some(CutMode::Refuse) {
+            self.break_across_cuts();
+        }
+        if mode.is_none() {
+            self.heal();
+        }
+    }
+
+    /// Connections across a cut that refuses are reset on both sides.
+    fn break_across_cuts(&mut self) {
+        for client in 0..self.clients.len() {
+            for backend in 0..self.backends.len() {
+                if self.network.cut(&self.clients[client].place, &self.backends[backend].place) == Some(CutMode::Refuse) {
+                    self.disconnect_now(client, BackendId(backend as u32));
+                }
+            }
+        }
+        let crossing: Vec<u32> = self
+            .flights
+            .each()
+            .filter(|(_, flight)| {
+                let (from, to) = (self.clients[flight.client.index()].place, self.backends[flight.backend.index()].place);
+                self.network.cut(&from, &to) == Some(CutMode::Refuse)
+            })
+            .map(|(at, _)| at)
+            .collect();
+        for flight in crossing {
+            self.break_flight(flight);
+        }
+    }
+
+    fn disconnect_now(&mut self, client: usize, backend: BackendId) {
+        let address = crate::base::id::Address(backend.0);
+        if self.clients[client].channel.table().at(address).is_some() {
+            self.tell(client, Duration::ZERO, Message::Disconnected(address));
+        }
+    }
+
+    /// What a black hole swallowed is sent again by the transport once the way is free.
+    fn heal(&mut self) {
+        let lost: Vec<u32> = self
+            .flights
+            .each()
+            .filter(|(_, flight)| matches!(flight.leg, Leg::LostOut | Leg::LostBack))
+            .filter(|(_, flight)| {
+                let (from, to) = (self.clients[flight.client.index()].place, self.backends[flight.backend.index()].place);
+                self.network.cut(&from, &to).is_none() && !self.backends[flight.backend.index()].is_silent()
+            })
+            .map(|(at, _)| at)
+            .collect();
+        for at in lost {
+            let flight = *self.flights.at(at);
+            let (from, to) = (self.clients[flight.client.index()].place, self.backends[flight.backend.index()].place);
+            let out = flight.leg == Leg::LostOut;
+            let leg = if out { Purpose::Outbound } else { Purpose::Inbound };
+            let delay = self.network.one_way(&from, &to, flight.draw_key, flight.attempt.number, leg);
+            self.flights.at_mut(at).leg = if out { Leg::Out } else { Leg::Back };
+            let (kind, entity) = if out { (kind::ARRIVE, flight.backend.0) } else { (kind::REPLY, flight.client.0) };
+            self.queue.push(Event::new(self.now + delay, kind, entity, at));
+        }
+        if !self.registry.is_out() {
+            self.publish_again();
+        }
+    }
+
+    /// Attempts that vanished and are now known to be dead.
+    fn break_lost(&mut self, which: impl Fn(&super::flight::Flight) -> bool) {
+        let lost: Vec<u32> = self
+            .flights
+            .each()
+            .filter(|(_, flight)| matches!(flight.leg, Leg::LostOut | Leg::LostBack) && which(flight))
+            .map(|(at, _)| at)
+            .collect();
+        for flight in lost {
+            self.break_flight(flight);
+        }
+    }
+
+    fn set_surge(&mut self, cause: Cause, factor: Option<f64>) {
+        stack(&mut self.surges, cause, factor);
+        let product: f64 = self.surges.iter().map(|(_, factor)| factor).product();
+        let moved = self.births.set_surge(self.now, product);
+        if let (Some(birth), Some(at)) = (&mut self.next_birth, moved) {
+            birth.at = at;
+        }
+    }
+
+    pub(super) fn on_registry_due(&mut self, backend: BackendId) {
+        if let Some(at) = self.registry.on_due(self.now, backend) {
+            self.queue.push(Event::new(at, kind::REGISTRY, backend.0, 0));
+        }
+        self.publish();
+    }
+
+    /// Tells every client that can be reached of a change.
+    pub(super) fn publish(&mut self) {
+        if self.registry.is_out() || !self.registry.take_changed() {
+            return;
+        }
+        self.list_version += 1;
+        self.publish_again();
+    }
+
+    fn publish_again(&mut self) {
+        let list = self.registry.list();
+        let version = self.list_version;
+        for client in 0..self.clients.len() {
+            // The draw is made for everybody, so that who is cut off moves nothing for the others.
+            let delay = self.registry.delay();
+            let told = self.clients[client].list_version >= version;
+            if !told && !self.network.is_cut_off(&self.clients[client].place) {
+                self.tell(client, delay, Message::List { version, list: list.clone() });
+            }
+        }
+    }
+}
+
+/// Sets or ends one lasting change among those that stack.
+fn stack<T>(all: &mut Vec<(Cause, T)>, cause: Cause, value: Option<T>) {
+    all.retain(|(by, _)| *by != cause);
+    all.extend(value.map(|value| (cause, value)));
+}

@@ -1,0 +1,246 @@
+//! Servers in the virtual world: attempts go in, answers come out.
+
+use std::sync::Arc;
+
+use super::engine::{World, kind};
+use super::flight::Leg;
+use super::link::Place;
+use super::queue::Event;
+use crate::backend::server::{Arrival, Kind, Offered, Server};
+use crate::base::id::BackendId;
+use crate::base::rand::Purpose;
+use crate::base::status::{Cause, Failure};
+use crate::base::time::{Duration, Instant};
+use crate::fault::effect::{self, CutMode};
+use crate::record::Sink;
+use crate::record::event::Record;
+use crate::scenario::plan::Plan;
+
+/// What a backend is, besides how it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    /// It serves.
+    Up,
+    /// It serves what it has and what still comes, and takes no new connection.
+    Draining,
+    /// Its host is there and refuses.
+    Down,
+    /// Nobody is there to refuse.
+    Silent,
+}
+
+/// A backend.
+pub(super) struct Backend {
+    pub(super) server: Server,
+    pub(super) place: Place,
+    pub(super) life: Life,
+    /// When its next completion is armed.
+    armed: Instant,
+    /// Lasting changes, by the fault that made them.
+    pub(super) slow: Vec<(effect::Cause, f64)>,
+    pub(super) capacity: Vec<(effect::Cause, f64)>,
+    pub(super) freezes: Vec<effect::Cause>,
+    pub(super) errors: Vec<(effect::Cause, effect::ErrorLaw)>,
+    /// When it is down for good after a drain.
+    pub(super) drained_at: Instant,
+    /// It is in a cut that keeps it from the registry.
+    pub(super) cut_off: bool,
+}
+
+impl Backend {
+    pub(super) fn all(plan: &Plan) -> Vec<Backend> {
+        let kinds: Vec<Arc<Kind>> = plan.backends.iter().map(|group| Kind::new(&group.profile)).collect();
+        let mut all = Vec::with_capacity(plan.backend_count() as usize);
+        for (group, kind) in plan.backends.iter().zip(&kinds) {
+            for number in 0..group.capacity {
+                let id = BackendId(all.len() as u32);
+                all.push(Backend {
+                    server: Server::new(kind),
+                    place: Place { zone: group.zone, region: plan.region_of(group.zone), backend: Some(id) },
+                    life: if number < group.count { Life::Up } else { Life::Silent },
+                    armed: Instant::NEVER,
+                    slow: Vec::new(),
+                    capacity: Vec::new(),
+                    freezes: Vec::new(),
+                    errors: Vec::new(),
+                    drained_at: Instant::NEVER,
+                    cut_off: false,
+                });
+            }
+        }
+        all
+    }
+
+    /// It is there and moves.
+    #[inline]
+    pub(super) fn answers(&self) -> bool {
+        matches!(self.life, Life::Up | Life::Draining) && self.freezes.is_empty()
+    }
+
+    /// It takes new connections; a frozen process' kernel does.
+    pub(super) fn accepts(&self) -> bool {
+        self.life == Life::Up
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        self.life == Life::Silent
+    }
+
+    pub(super) fn is_frozen(&self) -> bool {
+        !self.freezes.is_empty()
+    }
+}
+
+impl<S: Sink> World<'_, S> {
+    /// An attempt reaches its backend.
+    #[inline]
+    pub(super) fn on_arrive(&mut self, flight: u32) {
+        let entry = *self.flights.at(flight);
+        if entry.gone && entry.cancel_at == Instant::NEVER {
+            // Its client had gone and the news of that came before it.
+            return self.flights.remove(flight);
+        }
+        let backend = entry.backend;
+        match self.backends[backend.index()].life {
+            Life::Up | Life::Draining => {}
+            Life::Silent => {
+                self.flights.at_mut(flight).leg = Leg::LostOut;
+                return;
+            }
+            Life::Down => return self.travel_back(flight, Err(Failure::of(Cause::Connection))),
+        }
+        let arrival = Arrival {
+            job: flight,
+            draw_key: entry.draw_key,
+            attempt: entry.attempt.number,
+            key: entry.key,
+            demand: entry.demand,
+        };
+        match self.backends[backend.index()].server.offer(self.now, &arrival) {
+            Offered::Inside => {
+                self.flights.at_mut(flight).leg = Leg::Inside;
+                self.put_arrived(backend);
+                self.arm_server(backend);
+            }
+            Offered::Full => self.travel_back(flight, Err(Failure::of(Cause::QueueFull))),
+            Offered::Fails { status, after } => {
+                self.put_arrived(backend);
+                self.travel_back_after(flight, after, Err(Failure::backend(status)));
+            }
+        }
+    }
+
+    #[inline]
+    fn put_arrived(&mut self, backend: BackendId) {
+        let server = &mut self.backends[backend.index()].server;
+        let (waiting, inside, looked) = (server.waiting(), server.inside(), server.take_looked());
+        self.sink.put(self.now, &Record::Arrived { backend, waiting, inside });
+        if let Some(hit) = looked {
+            self.sink.put(self.now, &Record::Looked { backend, hit });
+        }
+    }
+
+    #[inline]
+    pub(super) fn arm_server(&mut self, backend: BackendId) {
+        let entry = &mut self.backends[backend.index()];
+        let at = entry.server.next_done();
+        if at < entry.armed {
+            entry.armed = at;
+            self.queue.push(Event::new(at, kind::DONE, backend.0, 0));
+        }
+    }
+
+    /// The next call of a backend is done, unless things have changed meanwhile.
+    #[inline]
+    pub(super) fn on_done(&mut self, backend: BackendId) {
+        let entry = &mut self.backends[backend.index()];
+        if entry.armed != self.now {
+            return;
+        }
+        entry.armed = Instant::NEVER;
+        if entry.server.next_done() == self.now {
+            let finished = entry.server.finish(self.now);
+            let looked = entry.server.take_looked();
+            let flight = *self.flights.at(finished.job);
+            let record = Record::Served { backend, busy: finished.busy, wasted: flight.gone };
+            self.sink.put(self.now, &record);
+            if let Some(hit) = looked {
+                self.sink.put(self.now, &Record::Looked { backend, hit });
+            }
+            if flight.gone {
+                self.flights.remove(finished.job);
+            } else {
+                let outcome = finished.error.map_or(Ok(()), |status| Err(Failure::backend(status)));
+                self.travel_back(finished.job, outcome);
+            }
+        }
+        self.arm_server(backend);
+    }
+
+    #[inline]
+    fn travel_back(&mut self, flight: u32, outcome: crate::base::status::Outcome) {
+        self.travel_back_after(flight, Duration::ZERO, outcome);
+    }
+
+    /// An answer sets out after a while. Without a delay it is there now.
+    #[inline]
+    fn travel_back_after(&mut self, flight: u32, after: Duration, outcome: crate::base::status::Outcome) {
+        let entry = self.flights.at_mut(flight);
+        entry.leg = Leg::Back;
+        entry.outcome = outcome;
+        let entry = *entry;
+        let (from, to) = (self.backends[entry.backend.index()].place, self.clients[entry.client.index()].place);
+        match self.network.cut(&from, &to) {
+            None => {}
+            Some(CutMode::Blackhole) => {
+                self.flights.at_mut(flight).leg = Leg::LostBack;
+                return;
+            }
+            Some(CutMode::Refuse) => self.flights.at_mut(flight).outcome = Err(Failure::of(Cause::Connection)),
+        }
+        let way = self.network.one_way(&from, &to, entry.draw_key, entry.attempt.number, Purpose::Inbound);
+        self.queue.push(Event::new(self.now + after + way, kind::REPLY, entry.client.0, flight));
+    }
+
+    /// The news that a client has gone reaches the backend.
+    pub(super) fn on_cancel_arrives(&mut self, flight: u32) {
+        if self.flights.at(flight).cancel_at != self.now {
+            return;
+        }
+        let entry = *self.flights.at(flight);
+        self.flights.at_mut(flight).cancel_at = Instant::NEVER;
+        if entry.leg != Leg::Inside {
+            return;
+        }
+        let backend = entry.backend;
+        if let Some(busy) = self.backends[backend.index()].server.cancel(self.now, flight) {
+            self.put_lost_work(backend, busy);
+            self.flights.remove(flight);
+            self.arm_server(backend);
+        }
+    }
+
+    /// A worker was held for an attempt that nobody gets.
+    fn put_lost_work(&mut self, backend: BackendId, busy: Duration) {
+        if !busy.is_zero() {
+            self.sink.put(self.now, &Record::Served { backend, busy, wasted: true });
+        }
+        if let Some(hit) = self.backends[backend.index()].server.take_looked() {
+            self.sink.put(self.now, &Record::Looked { backend, hit });
+        }
+    }
+
+    /// What is inside is lost. Loud: every client learns that its connection broke.
+    pub(super) fn lose_all(&mut self, backend: BackendId, loud: bool) {
+        for (flight, busy) in self.backends[backend.index()].server.lose_all(self.now) {
+            self.put_lost_work(backend, busy);
+            if self.flights.at(flight).gone {
+                self.flights.remove(flight);
+            } else if loud {
+                self.travel_back(flight, Err(Failure::of(Cause::Connection)));
+            } else {
+                self.flights.at_mut(flight).leg = Leg::LostOut;
+            }
+        }
+    }
+}
