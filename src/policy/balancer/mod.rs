@@ -9,6 +9,7 @@ pub mod rotate;
 pub mod sample;
 #[cfg(test)]
 pub mod testing;
+pub mod weights;
 
 use crate::base::id::EndpointId;
 use crate::base::status::{Cause, Outcome};
