@@ -129,6 +129,11 @@ balancers! {
     WrrStaticStride = "wrr_static_stride" ["static_stride"] => rotate::wrr_static_stride;
     /// Any, alike.
     Random = "random" ["rand", "RANDOM"] => sample::random;
+    /// Any, in proportion to weights.
+    WeightedRandom = "weighted_random" [] => sample::weighted_random;
+    /// The fewest open calls among a few drawn.
+    LeastRequest = "least_request" ["LEAST_REQUEST", "p2c", "random_two", "po2c", "least_request_experimental"]
+        => sample::least_request;
 }
 
 #[cfg(test)]

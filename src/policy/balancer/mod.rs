@@ -7,6 +7,7 @@
 pub mod catalog;
 pub mod rotate;
 pub mod sample;
+pub mod score;
 #[cfg(test)]
 pub mod testing;
 pub mod weights;
