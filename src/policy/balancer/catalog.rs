@@ -123,8 +123,23 @@ macro_rules! balancers {
 balancers! {
     /// Each in turn.
     RoundRobin = "round_robin" ["rr", "RoundRobin", "ROUND_ROBIN", "roundrobin"] => rotate::round_robin;
+    /// Weighted turns, spread evenly.
+    WrrSmooth = "wrr_smooth" ["swrr", "nginx_rr", "wrr", "weighted_round_robin_smooth"] => rotate::wrr_smooth;
+    /// Weighted turns by earliest deadline.
+    WrrEdf = "wrr_edf" ["edf", "envoy_rr"] => rotate::wrr_edf;
+    /// Weighted turns by repetition.
+    WrrList = "wrr_list" ["weighted_round_robin_list", "static_list"] => rotate::wrr_list;
+    /// Weighted turns from a map.
+    WrrMap = "wrr_map" ["static_rr"] => rotate::wrr_map;
+    /// Weighted turns by static stride.
+    WrrStaticStride = "wrr_static_stride" ["static_stride"] => rotate::wrr_static_stride;
     /// Any, alike.
     Random = "random" ["rand", "RANDOM"] => sample::random;
+    /// Any, in proportion to weights.
+    WeightedRandom = "weighted_random" [] => sample::weighted_random;
+    /// The fewest open calls among a few drawn.
+    LeastRequest = "least_request" ["LEAST_REQUEST", "p2c", "random_two", "po2c", "least_request_experimental"]
+        => sample::least_request;
 }
 
 #[cfg(test)]

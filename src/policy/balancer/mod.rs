@@ -7,8 +7,10 @@
 pub mod catalog;
 pub mod rotate;
 pub mod sample;
+pub mod score;
 #[cfg(test)]
 pub mod testing;
+pub mod weights;
 
 use crate::base::id::EndpointId;
 use crate::base::status::{Cause, Outcome};

@@ -38,6 +38,12 @@ pub fn listing(i: u32, weight: u32) -> Listing {
     }
 }
 
+/// The digits of [`World::picks`] as letters, as the reference writes them: `0120` is `ABCA`.
+pub fn letters(picks: &str) -> String {
+    let letter = |digit: char| char::from(b'A' + digit.to_digit(26).expect("at most 26 endpoints") as u8);
+    picks.chars().map(letter).collect()
+}
+
 impl World {
     /// `n` ready endpoints of weight 1.
     pub fn equal(n: usize, config: &impl Build) -> World {

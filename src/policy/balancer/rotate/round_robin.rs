@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::rand::{Bits, Rand};
+use super::turn::{OnUpdate, Start, Turn};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
@@ -24,63 +24,29 @@ pub struct Config {
     pub on_update: OnUpdate,
 }
 
-/// Where a rotation starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Start {
-    /// At a random endpoint, as gRPC and Envoy do so that clients do not march in step.
-    #[default]
-    Random,
-    /// At the first.
-    Zero,
-}
-
-/// What happens to the position when the ready endpoints change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnUpdate {
-    /// Start anew, as gRPC's new picker does.
-    #[default]
-    Restart,
-    /// Go on counting; the one behind a removed endpoint gets a pick more.
-    Keep,
-}
-
 impl Config {
     /// The balancer of one client.
     pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
-        Box::new(RoundRobin { config: self.clone(), rand: context.seed.stream("round_robin"), next: None })
+        let rand = context.seed.stream("round_robin");
+        Box::new(RoundRobin { turn: Turn::new(self.start, self.on_update, rand) })
     }
 }
 
 #[derive(Debug)]
 struct RoundRobin {
-    config: Config,
-    rand: Rand,
-    next: Option<u64>,
+    turn: Turn,
 }
 
 impl Balancer for RoundRobin {
     fn on_endpoints(&mut self, _now: Instant, _endpoints: &Endpoints<'_>) {
-        if self.config.on_update == OnUpdate::Restart {
-            self.next = None;
-        }
+        self.turn.on_update();
     }
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        let n = endpoints.ready.len() as u64;
-        match n {
-            0 => return Pick::nobody(endpoints),
-            1 => return Pick::To(endpoints.ready[0]),
-            _ => {}
+        match endpoints.ready {
+            [] => Pick::nobody(endpoints),
+            ready => Pick::To(ready[self.turn.take(ready.len())]),
         }
-        let next = match (self.next, self.config.start) {
-            (Some(next), _) => next,
-            (None, Start::Random) => self.rand.below(n),
-            (None, Start::Zero) => 0,
-        };
-        self.next = Some(next.wrapping_add(1));
-        Pick::To(endpoints.ready[(next % n) as usize])
     }
 }
 

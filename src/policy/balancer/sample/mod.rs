@@ -1,3 +1,9 @@
 //! Samplers: balancers that draw candidates at random, and perhaps compare the few they drew.
+//!
+//! Comparing two already takes most of what comparing all would give, at a cost that does not grow with the
+//! fleet; what is compared is a score.
 
+pub mod choices;
+pub mod least_request;
 pub mod random;
+pub mod weighted_random;

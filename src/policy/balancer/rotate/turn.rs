@@ -1,0 +1,92 @@
+//! Whose turn it is: a counter over a cycle, where it starts, and what a change of the cycle does to it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::rand::{Bits, Rand};
+
+/// Where a rotation starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// At a random place, as gRPC and Envoy do so that clients do not march in step.
+    #[default]
+    Random,
+    /// At the first.
+    Zero,
+}
+
+/// What happens to the position when the ready endpoints change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUpdate {
+    /// Start anew, as gRPC's new picker does.
+    #[default]
+    Restart,
+    /// Go on counting; the one behind a removed endpoint gets a pick more.
+    Keep,
+}
+
+/// A counter `k`, and `k mod n`.
+#[derive(Debug)]
+pub struct Turn {
+    start: Start,
+    on_update: OnUpdate,
+    rand: Rand,
+    /// The counter; `None` until the rotation has begun.
+    next: Option<u64>,
+    /// `next mod len`, so that the common step needs no division.
+    place: usize,
+    len: usize,
+}
+
+impl Turn {
+    /// A rotation that has not begun.
+    pub fn new(start: Start, on_update: OnUpdate, rand: Rand) -> Turn {
+        Turn { start, on_update, rand, next: None, place: 0, len: 0 }
+    }
+
+    /// The cycle has changed.
+    pub fn on_update(&mut self) {
+        if self.on_update == OnUpdate::Restart {
+            self.next = None;
+        }
+    }
+
+    /// The next place in a cycle of `len`. A cycle of one moves nothing and draws nothing.
+    #[inline]
+    pub fn take(&mut self, len: usize) -> usize {
+        if len <= 1 {
+            return 0;
+        }
+        let Some(next) = self.next.filter(|_| self.len == len) else { return self.begin(len) };
+        self.next = Some(next.wrapping_add(1));
+        let place = self.place;
+        self.place = if place + 1 == len { 0 } else { place + 1 };
+        place
+    }
+
+    fn begin(&mut self, len: usize) -> usize {
+        let next = match (self.next, self.start) {
+            (Some(next), _) => next,
+            (None, Start::Random) => self.rand.below(len as u64),
+            (None, Start::Zero) => 0,
+        };
+        self.len = len;
+        self.place = (next % len as u64) as usize;
+        self.next = Some(next);
+        self.take(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rand::Seed;
+
+    #[test]
+    fn counts_on_when_the_cycle_grows_or_shrinks() {
+        let mut turn = Turn::new(Start::Zero, OnUpdate::Keep, Seed::new(1).stream("turn"));
+        let taken: Vec<usize> = [3, 3, 3, 3, 3, 4, 4, 1, 4, 2, 2].map(|len| turn.take(len)).into();
+        assert_eq!(taken, [0, 1, 2, 0, 1, 5 % 4, 6 % 4, 0, 7 % 4, 8 % 2, 9 % 2]);
+    }
+}

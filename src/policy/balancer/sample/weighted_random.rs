@@ -1,0 +1,168 @@
+//! Any ready endpoint, with a chance in proportion to its weight.
+//!
+//! Origin: grpc-go `internal/wrr/random.go` (`weighted_target`), NGINX `random`, ALB `weighted_random`, Dubbo `random`;
+//! the alias method is Walker's (ACM TOMS 1977) as Vose builds it (IEEE TSE 1991), in whole numbers.
+//! Observes: static weights.
+//! Cost: O(1) a pick with `method = "alias"`, O(log n) with `"prefix_sums"`; O(n) a change.
+//! Draws: two a pick with `alias`, one with `prefix_sums` or when all weights are equal, none for one endpoint.
+//! Fails when: load is high, because chance alone leaves some backend well above its share.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::id::EndpointId;
+use crate::base::rand::{Bits, Rand};
+use crate::base::time::Instant;
+use crate::policy::balancer::catalog::Context;
+use crate::policy::balancer::weights::Weighted;
+use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
+
+/// Parameters of `weighted_random`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How a draw finds its endpoint. The chances are the same.
+    pub method: Method,
+}
+
+/// How a draw finds its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// A column of a table, then one of the two endpoints in it.
+    #[default]
+    Alias,
+    /// The first whose sum of weights is above the draw.
+    PrefixSums,
+}
+
+impl Config {
+    /// The balancer of one client.
+    pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
+        let rand = context.seed.stream("weighted_random");
+        Box::new(WeightedRandom { method: self.method, rand, ids: vec![], chances: Chances::Equal })
+    }
+}
+
+#[derive(Debug)]
+struct WeightedRandom {
+    method: Method,
+    rand: Rand,
+    ids: Vec<EndpointId>,
+    chances: Chances,
+}
+
+#[derive(Debug)]
+enum Chances {
+    Equal,
+    Alias(Alias),
+    /// The sum of the weights up to and with each.
+    PrefixSums(Vec<u64>),
+}
+
+/// Columns of one height, each shared by two endpoints at most.
+#[derive(Debug)]
+struct Alias {
+    height: u64,
+    columns: Vec<Column>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Column {
+    /// Up to here the column is its own endpoint's.
+    own: u64,
+    /// Whose the rest is.
+    other: u32,
+}
+
+impl Alias {
+    fn new(weights: &[u32]) -> Alias {
+        let n = weights.len() as u64;
+        let height: u64 = weights.iter().copied().map(u64::from).sum();
+        // Each endpoint brings n times its weight, and each of the n columns holds the sum of all weights.
+        let mut columns: Vec<Column> = weights.iter().map(|w| Column { own: u64::from(*w) * n, other: 0 }).collect();
+        let (mut low, mut high): (Vec<u32>, Vec<u32>) = (0..n as u32).partition(|i| columns[*i as usize].own < height);
+        while let (Some(poor), Some(rich)) = (low.pop(), high.last().copied()) {
+            columns[poor as usize].other = rich;
+            columns[rich as usize].own -= height - columns[poor as usize].own;
+            if columns[rich as usize].own < height {
+                high.pop();
+                low.push(rich);
+            }
+        }
+        Alias { height, columns }
+    }
+}
+
+impl Balancer for WeightedRandom {
+    fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
+        let weighted = Weighted::of(endpoints);
+        self.chances = match self.method {
+            _ if weighted.are_equal() => Chances::Equal,
+            Method::Alias => Chances::Alias(Alias::new(&weighted.weights)),
+            Method::PrefixSums => {
+                let sum = |sum: &mut u64, weight: &u32| {
+                    *sum += u64::from(*weight);
+                    Some(*sum)
+                };
+                Chances::PrefixSums(weighted.weights.iter().scan(0, sum).collect())
+            }
+        };
+        self.ids = weighted.ids;
+    }
+
+    fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        match self.ids.as_slice() {
+            [] => return Pick::nobody(endpoints),
+            [only] => return Pick::To(*only),
+            _ => {}
+        }
+        let n = self.ids.len() as u64;
+        let place = match &self.chances {
+            Chances::Equal => self.rand.below(n) as usize,
+            Chances::Alias(alias) => {
+                let place = self.rand.below(n) as usize;
+                let column = alias.columns[place];
+                if self.rand.below(alias.height) < column.own { place } else { column.other as usize }
+            }
+            Chances::PrefixSums(sums) => {
+                let draw = self.rand.below(sums[sums.len() - 1]);
+                sums.partition_point(|sum| *sum <= draw)
+            }
+        };
+        Pick::To(self.ids[place])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::balancer::testing::World;
+
+    #[test]
+    fn an_alias_table_holds_each_weight_exactly() {
+        for weights in [&[5, 1, 1][..], &[1, 2, 3, 4], &[1, 1_000_000_000, 7], &[u32::MAX, 1, u32::MAX], &[2, 1]] {
+            let alias = Alias::new(weights);
+            let mut area = vec![0; weights.len()];
+            for (i, column) in alias.columns.iter().enumerate() {
+                let own = column.own.min(alias.height);
+                area[i] += own;
+                area[column.other as usize] += alias.height - own;
+            }
+            let expected: Vec<u64> = weights.iter().map(|w| u64::from(*w) * weights.len() as u64).collect();
+            assert_eq!(area, expected);
+        }
+    }
+
+    #[test]
+    fn chances_are_weights() {
+        for method in [Method::Alias, Method::PrefixSums] {
+            let mut world = World::weighted(&[5, 0, 3, 2], &Config { method });
+            let counts = world.counts(100_000);
+            for (count, expected) in counts.iter().zip([50_000usize, 0, 30_000, 20_000]) {
+                assert!(count.abs_diff(expected) < 700, "{method:?}: {counts:?}");
+            }
+            let counts = World::weighted(&[0, 0], &Config { method }).counts(10_000);
+            assert!(counts[0].abs_diff(5_000) < 300, "all 0 are all 1: {counts:?}");
+        }
+    }
+}
