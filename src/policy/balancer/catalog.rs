@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Balancer;
-use super::{rotate, sample};
+use super::{hash, rotate, sample};
 use crate::base::choice::choice;
 use crate::base::id::{ClientId, RegionId, ZoneId};
 use crate::base::rand::Seed;
@@ -26,6 +26,8 @@ pub struct Context {
     pub region: RegionId,
     /// One-way delay from the client to each zone, by zone number.
     pub distances: Arc<[Duration]>,
+    /// The hash tables of this run: clients that see the same endpoints share one. No answer depends on it.
+    pub tables: Arc<hash::shared::Shared>,
 }
 
 impl Context {
@@ -43,6 +45,7 @@ impl Context {
             zone: ZoneId(0),
             region: RegionId(0),
             distances: [Duration::ZERO].into(),
+            tables: Arc::default(),
         }
     }
 }
@@ -119,6 +122,14 @@ balancers! {
     RoundRobin = "round_robin" ["rr", "RoundRobin", "ROUND_ROBIN", "roundrobin"] => rotate::round_robin;
     /// Any, alike.
     Random = "random" ["rand", "RANDOM"] => sample::random;
+    /// gRPC's ring.
+    RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash;
+    /// A ring with a fixed number of points an endpoint.
+    HashRingVnodes = "hash_ring_vnodes" ["consistent_hash", "chash"] => hash::hash_ring_vnodes;
+    /// A table of slots.
+    Maglev = "maglev" ["MAGLEV"] => hash::maglev;
+    /// A ring on which nobody gets much more than the mean.
+    BoundedLoad = "bounded_load" ["chbl", "hash_balance_factor"] => hash::bounded_load;
 }
 
 #[cfg(test)]
