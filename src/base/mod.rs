@@ -2,6 +2,7 @@
 
 pub mod choice;
 pub mod dist;
+pub mod hash;
 pub mod id;
 pub mod lru;
 pub mod math;

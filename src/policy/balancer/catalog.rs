@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use super::Balancer;
-use super::{rotate, sample};
+use super::{hash, rotate, sample};
 use crate::base::choice::choice;
 use crate::base::id::{ClientId, RegionId, ZoneId};
 use crate::base::rand::Seed;
 use crate::base::time::Duration;
 
-/// What the balancers of one run share besides nothing: tables that are costly to build.
-pub type Tables = Arc<()>;
+/// Tables that are costly to build and that the balancers of one run share.
+pub type Tables = Arc<hash::shared::Shared>;
 
 /// What a balancer may know about the client it works for.
 #[derive(Debug, Clone)]
@@ -140,6 +140,14 @@ balancers! {
     /// The fewest open calls among a few drawn.
     LeastRequest = "least_request" ["LEAST_REQUEST", "p2c", "random_two", "po2c", "least_request_experimental"]
         => sample::least_request;
+    /// gRPC's ring.
+    RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash;
+    /// A ring with a fixed number of points an endpoint.
+    HashRingVnodes = "hash_ring_vnodes" ["consistent_hash", "chash"] => hash::hash_ring_vnodes;
+    /// A table of slots.
+    Maglev = "maglev" ["MAGLEV"] => hash::maglev;
+    /// A ring on which nobody gets much more than the mean.
+    BoundedLoad = "bounded_load" ["chbl", "hash_balance_factor"] => hash::bounded_load;
 }
 
 #[cfg(test)]

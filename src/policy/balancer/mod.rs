@@ -5,6 +5,7 @@
 //! open attempts it may read from the view, which counts them for every balancer alike.
 
 pub mod catalog;
+pub mod hash;
 pub mod rotate;
 pub mod sample;
 pub mod score;
