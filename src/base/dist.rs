@@ -234,7 +234,7 @@ impl Law {
 }
 
 impl Sampler {
-    /// The value of a law that has only one.
+    /// The value of a law that has only one, so that a caller need not draw.
     pub fn constant(&self) -> Option<Duration> {
         match self.0 {
             Form::Constant(value) => Some(nearest(value)),

@@ -2,12 +2,16 @@
 
 pub mod choice;
 pub mod dist;
+pub mod ewma;
 pub mod hash;
+pub mod hist;
 pub mod id;
 pub mod lru;
 pub mod math;
 pub mod quantity;
 pub mod rand;
+pub mod slots;
 pub mod status;
 pub mod time;
+pub mod window;
 pub mod zipf;

@@ -88,6 +88,11 @@ impl Ratio {
         self.0 as f64 / ONE_RATIO as f64
     }
 
+    /// The ratio in parts of 10^12.
+    pub const fn parts(self) -> u64 {
+        self.0
+    }
+
     /// True for 0 %.
     pub const fn is_zero(self) -> bool {
         self.0 == 0
@@ -390,7 +395,7 @@ struct Kind {
     units: &'static [(&'static str, u128)],
     /// Units that a message suggests for a bare number.
     suggested: [&'static str; 2],
-    /// Common spellings in lower case, and what to write instead.
+    /// Common spellings in lower case, separated by blanks, and what to write instead.
     slips: &'static [(&'static str, &'static str)],
 }
 
@@ -478,7 +483,8 @@ impl Kind {
     fn unknown_unit(&self, text: &str, unit: &str) -> QuantityError {
         let lower = unit.to_lowercase();
         let known = self.units.iter().map(|(name, _)| *name).find(|name| name.to_lowercase() == lower);
-        let slip = self.slips.iter().find(|(slip, _)| *slip == lower).map(|(_, right)| *right);
+        let slip =
+            self.slips.iter().find(|(slips, _)| slips.split(' ').any(|slip| slip == lower)).map(|(_, right)| *right);
         let number = text.strip_suffix(unit).unwrap_or(text);
         QuantityError(match slip.or(known) {
             Some(right) => format!("unknown unit {} in {}: write \"{number}{right}\"", shown(unit), shown(text)),
@@ -563,25 +569,12 @@ const DURATION: Kind = Kind {
     ],
     suggested: ["ms", "s"],
     slips: &[
-        ("nsec", "ns"),
-        ("nanos", "ns"),
-        ("usec", "us"),
-        ("micros", "us"),
-        ("msec", "ms"),
-        ("msecs", "ms"),
-        ("millis", "ms"),
-        ("sec", "s"),
-        ("secs", "s"),
-        ("second", "s"),
-        ("seconds", "s"),
-        ("min", "m"),
-        ("mins", "m"),
-        ("minute", "m"),
-        ("minutes", "m"),
-        ("hr", "h"),
-        ("hrs", "h"),
-        ("hour", "h"),
-        ("hours", "h"),
+        ("nsec nanos", "ns"),
+        ("usec micros", "us"),
+        ("msec msecs millis", "ms"),
+        ("sec secs second seconds", "s"),
+        ("min mins minute minutes", "m"),
+        ("hr hrs hour hours", "h"),
     ],
 };
 
@@ -605,19 +598,12 @@ const RATE: Kind = Kind {
     ],
     suggested: ["/s", "/m"],
     slips: &[
-        ("k", "k/s"),
+        ("k krps kqps k/sec", "k/s"),
         ("m", "M/s"),
         ("g", "G/s"),
-        ("rps", "/s"),
-        ("qps", "/s"),
-        ("krps", "k/s"),
-        ("kqps", "k/s"),
-        ("/sec", "/s"),
-        ("k/sec", "k/s"),
-        ("/second", "/s"),
-        ("/min", "/m"),
+        ("rps qps /sec /second", "/s"),
+        ("/min /minute", "/m"),
         ("k/min", "k/m"),
-        ("/minute", "/m"),
         ("/hour", "/h"),
     ],
 };
@@ -648,19 +634,7 @@ const BYTES: Kind = Kind {
         ("TB", 1_000_000_000_000),
     ],
     suggested: ["KiB", "B"],
-    slips: &[
-        ("b", "B"),
-        ("byte", "B"),
-        ("bytes", "B"),
-        ("k", "KiB"),
-        ("m", "MiB"),
-        ("g", "GiB"),
-        ("t", "TiB"),
-        ("ki", "KiB"),
-        ("mi", "MiB"),
-        ("gi", "GiB"),
-        ("ti", "TiB"),
-    ],
+    slips: &[("b byte bytes", "B"), ("k ki", "KiB"), ("m mi", "MiB"), ("g gi", "GiB"), ("t ti", "TiB")],
 };
 
 const FACTOR: Kind =

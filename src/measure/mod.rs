@@ -2,5 +2,8 @@
 //! the statistics that say how sure a number is.
 
 pub mod catalog;
+pub mod collect;
+pub mod reaction;
 pub mod series;
+pub mod stats;
 pub mod summary;

@@ -1,0 +1,229 @@
+//! Who got how much of the work: over the whole run, per second, and as a picture.
+//!
+//! One counter a backend is all that an attempt touches; whoever wants a stretch of time keeps the counters of its
+//! beginning. Fair is a backend's weight over that of all that were up.
+
+use super::Frame;
+use super::windows::step_for;
+use crate::base::id::BackendId;
+use crate::base::time::Instant;
+use crate::measure::series::Heat;
+use crate::measure::summary::Spread;
+
+#[derive(Debug)]
+pub(super) struct Fold {
+    weights: Vec<u32>,
+    up: Vec<bool>,
+    /// Attempts so far.
+    counts: Vec<u64>,
+    /// When each backend came up, and how long it was up in the measured stretch before.
+    up_since: Vec<u64>,
+    up_for: Vec<u64>,
+    warmup: u64,
+    duration: u64,
+    /// Counters when the measured stretch began and ended.
+    at_warmup: Vec<u64>,
+    at_end: Option<Vec<u64>>,
+    second: Stretch,
+    sums: [f64; 3],
+    seconds: u64,
+    column: Stretch,
+    heat: Heat,
+    next: u64,
+}
+
+/// A repeated stretch of time.
+#[derive(Debug)]
+struct Stretch {
+    step: u64,
+    next: u64,
+    counts: Vec<u64>,
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+impl Fold {
+    pub(super) fn new(frame: &Frame) -> Fold {
+        let n = frame.backends.len();
+        let column = step_for(frame.duration, Heat::COLUMNS_MAX as u64);
+        let per_row = n.div_ceil(Heat::ROWS_MAX).max(1);
+        let (warmup, duration) = (frame.warmup.as_nanos(), frame.duration.as_nanos());
+        let stretch = |step| Stretch { step, next: step, counts: vec![0; n] };
+        let mut fold = Fold {
+            weights: frame.backends.iter().map(|(weight, _)| *weight).collect(),
+            up: frame.backends.iter().map(|(_, up)| *up).collect(),
+            counts: vec![0; n],
+            up_since: vec![0; n],
+            up_for: vec![0; n],
+            warmup,
+            duration,
+            at_warmup: vec![0; n],
+            at_end: None,
+            second: stretch(SECOND),
+            sums: [0.0; 3],
+            seconds: 0,
+            column: stretch(column),
+            heat: Heat {
+                step_ns: column,
+                backends_per_row: per_row as u32,
+                rows: vec![Vec::new(); n.div_ceil(per_row)],
+            },
+            next: 0,
+        };
+        fold.next = fold.soonest();
+        fold
+    }
+
+    #[inline]
+    pub(super) fn on_sent(&mut self, backend: BackendId) {
+        self.counts[backend.index()] += 1;
+    }
+
+    /// Closes every stretch that ends at or before `at`.
+    #[inline]
+    pub(super) fn turn(&mut self, at: Instant) {
+        while at.as_nanos() >= self.next {
+            self.close(self.next);
+        }
+    }
+
+    fn soonest(&self) -> u64 {
+        let warmup = if self.next < self.warmup { self.warmup } else { u64::MAX };
+        let end = if self.at_end.is_none() { self.duration } else { u64::MAX };
+        self.second.next.min(self.column.next).min(warmup).min(end)
+    }
+
+    fn close(&mut self, at: u64) {
+        if at == self.second.next {
+            self.close_second();
+        }
+        if at == self.column.next {
+            self.close_column();
+        }
+        if at == self.warmup {
+            self.at_warmup.copy_from_slice(&self.counts);
+        }
+        if at == self.duration && self.at_end.is_none() {
+            self.at_end = Some(self.counts.clone());
+        }
+        self.next = at;
+        self.next = self.soonest();
+    }
+
+    fn close_second(&mut self) {
+        let (from, until) = (self.second.next - SECOND, self.second.next);
+        self.second.next += SECOND;
+        if from >= self.warmup && until <= self.duration {
+            let present = self.counts.iter().zip(&self.second.counts).map(|(now, then)| (now - then) as f64);
+            // Who went down within the second but got something still counts with its weight.
+            let fair =
+                |(i, got): (usize, f64)| (got, if self.up[i] || got > 0.0 { f64::from(self.weights[i]) } else { 0.0 });
+            if let Some(found) = unevenness(present.enumerate().map(fair)) {
+                self.seconds += 1;
+                self.sums[0] += found.max_over_mean;
+                self.sums[1] += found.cv;
+                self.sums[2] += found.jain;
+            }
+        }
+        self.second.counts.copy_from_slice(&self.counts);
+    }
+
+    fn close_column(&mut self) {
+        let inside = self.column.next <= self.duration.next_multiple_of(self.column.step);
+        self.column.next += self.column.step;
+        if inside {
+            let per_row = self.heat.backends_per_row as usize;
+            let got: Vec<u64> = self.counts.iter().zip(&self.column.counts).map(|(now, then)| now - then).collect();
+            let weight = |i: usize| if self.up[i] || got[i] > 0 { u64::from(self.weights[i]) } else { 0 };
+            let total_weight: u64 = (0..got.len()).map(weight).sum();
+            let total: u64 = got.iter().sum();
+            for (row, cells) in self.heat.rows.iter_mut().enumerate() {
+                let members = row * per_row..((row + 1) * per_row).min(got.len());
+                let fair: u64 = members.clone().map(weight).sum();
+                let sent: u64 = members.map(|i| got[i]).sum();
+                let known = total > 0 && fair > 0;
+                cells.push(known.then(|| sent as f64 * total_weight as f64 / (fair as f64 * total as f64)));
+            }
+        }
+        self.column.counts.copy_from_slice(&self.counts);
+    }
+
+    pub(super) fn on_member(&mut self, at: Instant, backend: BackendId, up: bool) {
+        let i = backend.index();
+        if self.up[i] && !up {
+            self.up_for[i] += self.overlap(self.up_since[i], at.as_nanos());
+        }
+        if up && !self.up[i] {
+            self.up_since[i] = at.as_nanos();
+        }
+        self.up[i] = up;
+    }
+
+    /// How much of a stretch lies in the measured one.
+    fn overlap(&self, from: u64, until: u64) -> u64 {
+        until.min(self.duration).saturating_sub(from.max(self.warmup))
+    }
+
+    pub(super) fn over(&mut self, at: Instant) {
+        self.turn(at);
+    }
+
+    pub(super) fn finish(mut self) -> (Spread, Heat) {
+        let end = self.at_end.take().unwrap_or_else(|| self.counts.clone());
+        let got = end.iter().zip(&self.at_warmup).map(|(now, then)| (now - then) as f64);
+        let fair = |(i, got): (usize, f64)| {
+            let last = if self.up[i] { self.overlap(self.up_since[i], self.duration) } else { 0 };
+            (got, f64::from(self.weights[i]) * (self.up_for[i] + last) as f64)
+        };
+        let whole = unevenness(got.enumerate().map(fair));
+        let mean = |sum: f64| (self.seconds > 0).then(|| sum / self.seconds as f64);
+        let spread = Spread {
+            max_over_mean: whole.map(|found| found.max_over_mean),
+            cv: whole.map(|found| found.cv),
+            jain: whole.map(|found| found.jain),
+            max_over_mean_1s: mean(self.sums[0]),
+            cv_1s: mean(self.sums[1]),
+            jain_1s: mean(self.sums[2]),
+        };
+        (spread, self.heat)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Unevenness {
+    max_over_mean: f64,
+    cv: f64,
+    jain: f64,
+}
+
+/// How far what each got is from its fair share; who has no fair share is left out. `None` if nobody got anything.
+fn unevenness(got_and_fair: impl Iterator<Item = (f64, f64)>) -> Option<Unevenness> {
+    let (mut n, mut sum, mut squares, mut max) = (0.0, 0.0, 0.0, 0.0f64);
+    for (got, fair) in got_and_fair.filter(|(_, fair)| *fair > 0.0) {
+        let ratio = got / fair;
+        n += 1.0;
+        sum += ratio;
+        squares += ratio * ratio;
+        max = max.max(ratio);
+    }
+    if sum <= 0.0 {
+        return None;
+    }
+    let mean = sum / n;
+    let variance = (squares / n - mean * mean).max(0.0);
+    Some(Unevenness { max_over_mean: max / mean, cv: variance.sqrt() / mean, jain: sum * sum / (n * squares) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn even_is_one_and_all_on_one_is_n() {
+        let even = unevenness([(10.0, 1.0), (20.0, 2.0)].into_iter()).unwrap();
+        assert_eq!((even.max_over_mean, even.cv, even.jain), (1.0, 0.0, 1.0));
+        let one = unevenness([(30.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 0.0)].into_iter()).unwrap();
+        assert!((one.max_over_mean - 3.0).abs() < 1e-12 && (one.jain - 1.0 / 3.0).abs() < 1e-12);
+        assert!(unevenness([(0.0, 1.0)].into_iter()).is_none(), "missing is not zero");
+    }
+}

@@ -1,0 +1,236 @@
+//! The folds: records become a summary while a run goes on. Each file folds one kind of fact; this one hands the
+//! records round. Memory does not grow with the number of calls.
+
+mod balance;
+mod keys;
+mod outcome;
+mod reaction;
+mod windows;
+
+use super::summary::{Accounting, BackendTally, Summary, Work};
+use crate::base::id::BackendId;
+use crate::base::status::Outcome;
+use crate::base::time::{Duration, Instant};
+use crate::record::Sink;
+use crate::record::digest::Digester;
+use crate::record::event::Record;
+
+/// What the folds must know about a run before it begins.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// The seed.
+    pub seed: u64,
+    /// Calls are counted from here.
+    pub warmup: Instant,
+    /// Calls are counted until here.
+    pub duration: Instant,
+    /// Whether calls wait for replies.
+    pub closed: bool,
+    /// Whether calls have keys.
+    pub keyed: bool,
+    /// Weight of each backend, and whether it is there from the start.
+    pub backends: Vec<(u32, bool)>,
+    /// The faults, in the order of their starts.
+    pub faults: Vec<Fault>,
+    /// What identifies the workload besides the calls: a word for each part.
+    pub workload: Vec<u64>,
+}
+
+/// A fault as the folds know it.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// It begins.
+    pub from: Instant,
+    /// It ends.
+    pub until: Instant,
+    /// Backends that should lose their traffic meanwhile; empty if none should.
+    pub affected: Vec<BackendId>,
+}
+
+/// All folds of one run.
+#[derive(Debug)]
+pub struct Fold {
+    frame: Frame,
+    digests: Digester,
+    in_flight: InFlight,
+    outcome: outcome::Fold,
+    balance: balance::Fold,
+    windows: windows::Fold,
+    keys: Option<keys::Fold>,
+    detect: Option<reaction::Detect>,
+    tallies: Vec<BackendTally>,
+    work: Work,
+}
+
+/// Calls in flight, and the integral of that over time: Little's law is checked to the nanosecond.
+#[derive(Debug, Default)]
+struct InFlight {
+    scheduled: u64,
+    ended: u64,
+    unfinished: u64,
+    attempts: u64,
+    area: u128,
+    since: u64,
+}
+
+impl InFlight {
+    #[inline]
+    fn advance(&mut self, at: Instant) {
+        let open = self.scheduled - self.ended;
+        self.area += u128::from(open) * u128::from(at.as_nanos() - self.since);
+        self.since = at.as_nanos();
+    }
+}
+
+impl Fold {
+    /// Folds for a run of this frame.
+    pub fn new(frame: Frame) -> Fold {
+        let mut digests = Digester::new(frame.duration, frame.closed);
+        for word in &frame.workload {
+            digests.workload_word(*word);
+        }
+        Fold {
+            digests,
+            in_flight: InFlight::default(),
+            outcome: outcome::Fold::new(frame.warmup, frame.duration),
+            balance: balance::Fold::new(&frame),
+            windows: windows::Fold::new(&frame),
+            keys: frame.keyed.then(keys::Fold::default),
+            detect: reaction::Detect::new(&frame),
+            tallies: vec![BackendTally::default(); frame.backends.len()],
+            work: Work::default(),
+            frame,
+        }
+    }
+
+    fn counts(&self, at: Instant) -> bool {
+        at >= self.frame.warmup && at < self.frame.duration
+    }
+
+    #[inline]
+    fn on_sent(&mut self, at: Instant, backend: BackendId, leaves_region: bool, dead: bool) {
+        self.in_flight.attempts += 1;
+        self.balance.on_sent(backend);
+        self.windows.on_sent();
+        if let Some(detect) = &mut self.detect {
+            detect.on_sent(at, backend);
+        }
+        if self.counts(at) {
+            self.tallies[backend.index()].attempts += 1;
+            self.work.attempts += 1;
+            self.work.cross_zone += u64::from(leaves_region);
+            self.work.calls_to_dead += u64::from(dead);
+        }
+    }
+
+    #[inline]
+    fn on_served(&mut self, at: Instant, backend: BackendId, busy: Duration, wasted: bool) {
+        if self.counts(at) {
+            let busy = u128::from(busy.as_nanos());
+            self.tallies[backend.index()].served_ns += busy;
+            self.work.served_ns += busy;
+            self.work.wasted_ns += if wasted { busy } else { 0 };
+        }
+    }
+
+    #[inline]
+    fn on_ended(&mut self, at: Instant, born: Instant, outcome: Outcome, attempts: u32) {
+        self.in_flight.advance(at);
+        self.in_flight.ended += 1;
+        self.outcome.on_ended(at, born, outcome, attempts);
+        self.windows.on_ended(at - born, outcome);
+    }
+
+    /// What the run comes to. `events` and `ties` are the world's own counts.
+    pub fn finish(mut self, events: u64, ties: u64, sojourn_sum_ns: u128) -> Summary {
+        let series = self.windows.finish();
+        let (outcomes, latency, latency_all) = self.outcome.finish();
+        let (spread, heat) = self.balance.finish();
+        if let Some(keys) = &self.keys {
+            (self.work.keys_moved, self.work.keys_compared) = keys.moved();
+        }
+        Summary {
+            seed: self.frame.seed,
+            measured_ns: (self.frame.duration - self.frame.warmup).as_nanos(),
+            digests: self.digests.finish(),
+            accounting: Accounting {
+                scheduled: self.in_flight.scheduled,
+                ended: self.in_flight.ended - self.in_flight.unfinished,
+                unfinished: self.in_flight.unfinished,
+                attempts: self.in_flight.attempts,
+                events,
+                sojourn_sum_ns,
+                in_flight_area_ns: self.in_flight.area,
+                ties,
+            },
+            reaction: reaction::read(&self.frame, &series, self.windows.unfinished_births(), self.detect.as_ref()),
+            outcomes,
+            latency,
+            latency_all,
+            spread,
+            work: self.work,
+            series,
+            heat,
+            backends: self.tallies,
+        }
+    }
+}
+
+impl Sink for Fold {
+    #[inline]
+    fn put(&mut self, at: Instant, record: &Record) {
+        self.digests.put(at, record);
+        self.windows.turn(at);
+        self.balance.turn(at);
+        match record {
+            Record::Born { .. } => {
+                self.in_flight.advance(at);
+                self.in_flight.scheduled += 1;
+                self.windows.on_born(self.in_flight.scheduled - self.in_flight.ended);
+            }
+            Record::Sent { attempt, backend, key, leaves_region, dead, .. } => {
+                self.on_sent(at, *backend, *leaves_region, *dead);
+                if let (0, Some(key), Some(keys)) = (attempt, key, &mut self.keys) {
+                    keys.on_sent(*key, *backend);
+                }
+            }
+            Record::Arrived { backend, waiting, inside } => {
+                self.windows.on_arrived(*waiting);
+                if self.frame.warmup <= at {
+                    let tally = &mut self.tallies[backend.index()];
+                    tally.queue_max = tally.queue_max.max(*waiting);
+                    tally.in_flight_max = tally.in_flight_max.max(*inside);
+                }
+            }
+            Record::Served { backend, busy, wasted } => self.on_served(at, *backend, *busy, *wasted),
+            Record::Looked { hit, .. } => {
+                if self.counts(at) {
+                    self.work.cache_lookups += 1;
+                    self.work.cache_hits += u64::from(*hit);
+                }
+            }
+            Record::Done { backend, outcome, .. } => {
+                if self.counts(at) {
+                    let tally = &mut self.tallies[backend.index()];
+                    match outcome {
+                        Ok(()) => tally.ok += 1,
+                        Err(_) => tally.failed += 1,
+                    }
+                }
+            }
+            Record::Ended { born, outcome, attempts, .. } => self.on_ended(at, *born, *outcome, *attempts),
+            Record::Member { backend, up } => {
+                self.balance.on_member(at, *backend, *up);
+                if let Some(keys) = &mut self.keys {
+                    keys.on_member();
+                }
+            }
+            Record::Effect { .. } => {}
+            Record::Over { unfinished } => {
+                self.in_flight.unfinished = *unfinished;
+                self.windows.over(at);
+                self.balance.over(at);
+            }
+        }
+    }
+}
