@@ -649,7 +649,7 @@ fn bounded_moment(min: f64, max: f64, shape: f64, order: f64) -> f64 {
 #[inline]
 fn nearest(ns: f64) -> Duration {
     assert!((0.0..=LARGEST_DRAW).contains(&ns), "a duration of {ns} ns was drawn");
-    Duration::from_nanos(ns.round_ties_even() as u64)
+    Duration::from_nanos(math::round_to_u64(ns))
 }
 
 fn ns(duration: Duration) -> f64 {

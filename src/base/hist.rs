@@ -191,10 +191,11 @@ impl WindowHistogram {
         for index in self.low..self.high {
             let here = u64::from(self.counts[index]);
             if left <= here {
-                return Some(Duration::from_nanos(upper_end(index)).min(self.max));
+                return Some(Duration::from_nanos(upper_end(index)));
             }
             left -= here;
         }
+        // The last bucket ends at the largest value.
         Some(self.max)
     }
 

@@ -30,6 +30,15 @@ pub fn exp_m1(x: f64) -> f64 {
     libm::expm1(x)
 }
 
+/// The nearest whole number, ties to even, of a number in `[0, 2^52)`; others are truncated. Adding 2^52 leaves no
+/// room for a fraction, and the addition rounds as IEEE-754 says: no call of a library, as `round_ties_even` is on
+/// processors without SSE4.1.
+#[inline]
+pub fn round_to_u64(x: f64) -> u64 {
+    const SHIFT: f64 = 4_503_599_627_370_496.0;
+    if x < SHIFT { ((x + SHIFT) - SHIFT) as u64 } else { x as u64 }
+}
+
 /// The sine of an angle in whole turns, `sin(2 pi x)`.
 #[inline]
 pub fn sin_turns(x: f64) -> f64 {

@@ -738,6 +738,11 @@ mod tests {
         assert_eq!("90/s".parse::<Rate>().unwrap(), Rate::of(90.0));
         assert_eq!("8k/s".parse::<Rate>().unwrap().interval(), Some(Duration::from_micros(125)));
         assert_eq!("1/h".parse::<Rate>().unwrap().interval(), Some(Duration::from_secs(3_600)));
+        assert_eq!(
+            "7/h".parse::<Rate>().unwrap().interval(),
+            Some(Duration::from_nanos(514_285_714_286)),
+            "rounded up"
+        );
         assert_eq!(Rate::ZERO.interval(), None);
         assert_eq!(refusal::<Rate>("9k"), "unknown unit \"k\" in \"9k\": write \"9k/s\"");
         assert_eq!(refusal::<Rate>("9/sec"), "unknown unit \"/sec\" in \"9/sec\": write \"9/s\"");

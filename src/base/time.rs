@@ -83,8 +83,8 @@ impl Duration {
     /// `factor` must be finite and not negative.
     pub fn scale(self, factor: f64) -> Duration {
         debug_assert!(factor.is_finite() && factor >= 0.0, "a duration is scaled by {factor}");
-        let ns = (self.0 as f64 * factor).round_ties_even();
-        if ns < 18e18 { Duration(ns as u64) } else { Duration::MAX }
+        let ns = self.0 as f64 * factor;
+        if ns < 18e18 { Duration(crate::base::math::round_to_u64(ns)) } else { Duration::MAX }
     }
 
     /// The sum, or [`Duration::MAX`].

@@ -28,6 +28,7 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) id: CallId,
+    pub(super) tag: u32,
     pub(super) state: State,
     pub(super) generation: u32,
     /// Attempts sent.
@@ -63,6 +64,7 @@ impl Calls {
         let slot = self.free.pop().unwrap_or_else(|| self.grow());
         let call = &mut self.places[slot as usize];
         call.id = start.call;
+        call.tag = start.tag;
         call.state = State::Between;
         call.attempts = 0;
         call.class = start.class;
@@ -76,6 +78,7 @@ impl Calls {
     fn grow(&mut self) -> u32 {
         self.places.push(Call {
             id: CallId(0),
+            tag: 0,
             state: State::Free,
             generation: 0,
             attempts: 0,

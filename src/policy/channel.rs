@@ -47,6 +47,8 @@ pub struct ChannelSpec {
 pub struct Start {
     /// Its number, from the world.
     pub call: CallId,
+    /// The world's own handle for it, handed back with every action that concerns the call.
+    pub tag: u32,
     /// Hash of its key, if it has one.
     pub hash: Option<u64>,
     /// A number of its own, for hashing balancers where there is no key.
@@ -97,7 +99,7 @@ pub enum Input {
 }
 
 /// What a channel wants done.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Action {
     /// Resolve the name again.
     Resolve,
@@ -116,6 +118,8 @@ pub enum Action {
         attempt: AttemptId,
         /// Of which call.
         call: CallId,
+        /// The world's handle of that call.
+        tag: u32,
         /// Where to.
         address: Address,
     },
@@ -130,6 +134,8 @@ pub enum Action {
     Complete {
         /// Which.
         call: CallId,
+        /// The world's handle of it.
+        tag: u32,
         /// How.
         outcome: Outcome,
         /// Attempts that were sent.
@@ -189,10 +195,13 @@ impl Channel {
     /// # Panics
     /// When `now` runs backwards.
     pub fn on_input(&mut self, now: Instant, input: Input) {
-        self.turn(now);
         match input {
-            Input::Start(start) => self.on_start(now, &start),
-            Input::Replied { attempt, outcome, load } => self.on_replied(now, attempt, outcome, load.as_ref()),
+            Input::Start(start) => return self.start(now, &start),
+            Input::Replied { attempt, outcome, load } => return self.replied(now, attempt, outcome, load.as_ref()),
+            _ => self.turn(now),
+        }
+        match input {
+            Input::Start(_) | Input::Replied { .. } => {}
             Input::Begin(list) => self.on_list(now, list, true),
             Input::Resolved(list) => self.on_list(now, list, false),
             Input::Connected(address) => self.on_connected(now, address),
@@ -201,6 +210,22 @@ impl Channel {
             Input::Probed { probe, took, ok, load } => self.on_probed(now, probe, took, ok, load.as_ref()),
             Input::Abandon(call) => self.on_abandon(now, call),
         }
+        self.collect_wants(now);
+    }
+
+    /// [`Input::Start`], without wrapping it: the way of a call is worth a door of its own.
+    #[inline]
+    pub fn start(&mut self, now: Instant, start: &Start) {
+        self.turn(now);
+        self.on_start(now, start);
+        self.collect_wants(now);
+    }
+
+    /// [`Input::Replied`], likewise.
+    #[inline]
+    pub fn replied(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome, load: Option<&LoadReport>) {
+        self.turn(now);
+        self.on_replied(now, attempt, outcome, load);
         self.collect_wants(now);
     }
 
@@ -218,14 +243,17 @@ impl Channel {
             }
             self.timers.pop();
         }
-        let own = self.timers.peek().map_or(Instant::NEVER, |Reverse((at, ..))| *at);
-        let machines = [
-            self.balancer.next_timeout(),
-            self.reconnect.next_timeout(),
-            self.health.as_ref().and_then(|health| health.next_timeout()),
-        ];
-        let guards = self.guards.iter().filter_map(|guard| guard.next_timeout());
-        machines.into_iter().flatten().chain(guards).fold(own, Instant::min)
+        let mut soonest = self.timers.peek().map_or(Instant::NEVER, |Reverse((at, ..))| *at);
+        let mut wake = |at: Option<Instant>| soonest = at.map_or(soonest, |at| soonest.min(at));
+        wake(self.balancer.next_timeout());
+        wake(self.reconnect.next_timeout());
+        if let Some(health) = &self.health {
+            wake(health.next_timeout());
+        }
+        for guard in &self.guards {
+            wake(guard.next_timeout());
+        }
+        soonest
     }
 
     /// Its time may have come. Waking early or twice changes nothing.
@@ -320,10 +348,10 @@ impl Channel {
         call.state = State::Sent { endpoint, address, at: now };
         call.attempts += 1;
         let attempt = call.attempt_id(slot);
-        let id = call.id;
+        let (id, tag) = (call.id, call.tag);
         self.table.on_sent(endpoint);
         self.feed_back(now, &Feedback::Sent { endpoint });
-        self.actions.push_back(Action::Send { attempt, call: id, address });
+        self.actions.push_back(Action::Send { attempt, call: id, tag, address });
     }
 
     fn on_replied(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome, load: Option<&LoadReport>) {
@@ -392,6 +420,7 @@ impl Channel {
         let call = self.calls.at(slot);
         self.actions.push_back(Action::Complete {
             call: call.id,
+            tag: call.tag,
             outcome,
             attempts: call.attempts,
             address: call.last,

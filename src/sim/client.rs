@@ -6,7 +6,7 @@ use super::engine::{OpenCall, World, kind};
 use super::flight::{Flight, Leg};
 use super::link::{CONNECT_TIMEOUT, Place};
 use super::queue::Event;
-use crate::base::id::{Address, AttemptId, BackendId, CallId, ClientId};
+use crate::base::id::{Address, AttemptId, BackendId, ClientId};
 use crate::base::rand::{Purpose, Seed, mix};
 use crate::base::status::{Cause, Failure, Outcome};
 use crate::base::time::{Duration, Instant};
@@ -27,8 +27,6 @@ pub(super) struct Client {
     /// When its wake-up is armed; [`Instant::NEVER`] if it is not.
     pub(super) armed: Instant,
     pub(super) list_version: u64,
-    /// Open calls, sorted by id: calls are born in order, so a new one goes to the end.
-    calls: std::collections::VecDeque<OpenCall>,
     /// The flight of the open attempt, by the slot of its call in the channel.
     flights: Vec<u32>,
     /// Number of messages that it has sent besides attempts: where their draws come from.
@@ -64,35 +62,10 @@ impl Client {
             place: Place { zone: group.zone, region, backend: None },
             armed: Instant::NEVER,
             list_version: 0,
-            calls: std::collections::VecDeque::new(),
             flights: Vec::new(),
             sent: 0,
             key: context.seed.number("messages"),
         }
-    }
-
-    pub(super) fn open_calls(&self) -> impl Iterator<Item = &OpenCall> {
-        self.calls.iter().filter(|open| open.user != CLOSED)
-    }
-
-    #[inline]
-    fn open(&self, call: CallId) -> Option<usize> {
-        // Most calls that end are among the oldest.
-        match self.calls.front() {
-            Some(first) if first.call == call => Some(0),
-            _ => self.calls.binary_search_by_key(&call, |open| open.call).ok(),
-        }
-    }
-
-    /// Takes an open call out. The place in the middle is marked, and goes when it comes to the front.
-    #[inline]
-    fn close(&mut self, at: usize) -> OpenCall {
-        let open = self.calls[at];
-        self.calls[at].user = CLOSED;
-        while self.calls.front().is_some_and(|first| first.user == CLOSED) {
-            self.calls.pop_front();
-        }
-        open
     }
 
     fn draw_key(&mut self) -> u64 {
@@ -101,8 +74,41 @@ impl Client {
     }
 }
 
-/// Marks a call that has ended while an older one is open.
-const CLOSED: u32 = u32::MAX - 1;
+/// Open calls, in places that are used again.
+#[derive(Debug, Default)]
+pub(super) struct OpenCalls {
+    places: Vec<Option<OpenCall>>,
+    free: Vec<u32>,
+}
+
+impl OpenCalls {
+    #[inline]
+    fn add(&mut self, open: OpenCall) -> u32 {
+        match self.free.pop() {
+            Some(at) => {
+                self.places[at as usize] = Some(open);
+                at
+            }
+            None => {
+                self.places.push(Some(open));
+                self.places.len() as u32 - 1
+            }
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, at: u32) -> Option<OpenCall> {
+        self.free.push(at);
+        self.places[at as usize].take()
+    }
+
+    /// All that are open, in the order of their births.
+    pub(super) fn into_sorted(self) -> Vec<OpenCall> {
+        let mut open: Vec<OpenCall> = self.places.into_iter().flatten().collect();
+        open.sort_unstable_by_key(|open| open.call);
+        open
+    }
+}
 
 /// What reaches a client besides replies.
 #[derive(Debug, Clone)]
@@ -171,10 +177,8 @@ impl<S: Sink> World<'_, S> {
     #[inline]
     fn act(&mut self, client: usize, action: Action) {
         match action {
-            Action::Send { attempt, call, address } => self.send(client, attempt, call, address),
-            Action::Complete { call, outcome, attempts, address } => {
-                self.complete(client, call, outcome, attempts, address)
-            }
+            Action::Send { attempt, tag, address, .. } => self.send(client, attempt, tag, address),
+            Action::Complete { tag, outcome, attempts, address, .. } => self.complete(tag, outcome, attempts, address),
             Action::Cancel { attempt, .. } => self.cancel(client, attempt),
             Action::Connect(address) => self.connect(client, address),
             Action::Probe { probe, address } => self.probe(client, probe, address),
@@ -184,28 +188,30 @@ impl<S: Sink> World<'_, S> {
     }
 
     #[inline]
-    pub(super) fn start_call(&mut self, client: ClientId, open: OpenCall, deadline: Option<Duration>) {
+    pub(super) fn start_call(&mut self, open: OpenCall, deadline: Option<Duration>) {
+        let client = open.client;
         let start = Start {
             call: open.call,
+            tag: self.calls.add(open),
             hash: open.key.map(keys::hash_of),
             random: mix(open.draw_key ^ Purpose::HashKey as u64),
             class: open.class,
             deadline,
         };
         let client = client.index();
-        self.clients[client].calls.push_back(open);
-        self.input(client, Input::Start(start));
+        self.clients[client].channel.start(self.now, &start);
+        self.drain(client);
     }
 
-    fn send(&mut self, client: usize, attempt: AttemptId, call: CallId, address: Address) {
+    #[inline]
+    fn send(&mut self, client: usize, attempt: AttemptId, tag: u32, address: Address) {
         let backend = BackendId(address.0);
         let from = self.clients[client].place;
         let to = self.backends[backend.index()].place;
         let cut = self.network.cut(&from, &to);
-        let Some(at) = self.clients[client].open(call) else { return };
-        let open = self.clients[client].calls[at];
+        let Some(open) = self.calls.places[tag as usize] else { return };
         let record = Record::Sent {
-            call,
+            call: open.call,
             attempt: attempt.number,
             client: ClientId(client as u32),
             backend,
@@ -220,7 +226,7 @@ impl<S: Sink> World<'_, S> {
             client: ClientId(client as u32),
             backend,
             attempt,
-            call,
+            call: open.call,
             draw_key: open.draw_key,
             key: open.key,
             demand: open.demand,
@@ -258,27 +264,29 @@ impl<S: Sink> World<'_, S> {
 
     #[inline]
     pub(super) fn on_reply(&mut self, flight: u32) {
-        let entry = *self.flights.at(flight);
-        self.flights.remove(flight);
-        if entry.gone {
-            return;
+        let entry = self.flights.at(flight);
+        let (gone, client, attempt, outcome) = (entry.gone, entry.client.index(), entry.attempt, entry.outcome);
+        if gone {
+            return self.flights.remove(flight);
         }
-        let client = entry.client.index();
-        self.clients[client].set_flight(entry.attempt.slot, NONE);
-        self.put_done(&entry, entry.outcome);
-        self.input(client, Input::Replied { attempt: entry.attempt, outcome: entry.outcome, load: None });
+        let record = self.done_record(flight, outcome);
+        self.flights.remove(flight);
+        self.clients[client].set_flight(attempt.slot, NONE);
+        self.sink.put(self.now, &record);
+        self.clients[client].channel.replied(self.now, attempt, outcome, None);
+        self.drain(client);
     }
 
     #[inline]
-    fn put_done(&mut self, flight: &Flight, outcome: Outcome) {
-        let record = Record::Done {
+    fn done_record(&self, flight: u32, outcome: Outcome) -> Record {
+        let flight = self.flights.at(flight);
+        Record::Done {
             call: flight.call,
             attempt: flight.attempt.number,
             backend: flight.backend,
             took: self.now - flight.sent,
             outcome,
-        };
-        self.sink.put(self.now, &record);
+        }
     }
 
     /// The client no longer waits: the news travels after the attempt.
@@ -288,7 +296,8 @@ impl<S: Sink> World<'_, S> {
             return;
         }
         let entry = *self.flights.at(flight);
-        self.put_done(&entry, Err(Failure::of(Cause::Deadline)));
+        let record = self.done_record(flight, Err(Failure::of(Cause::Deadline)));
+        self.sink.put(self.now, &record);
         self.flights.at_mut(flight).gone = true;
         match entry.leg {
             // Nothing will ever come of these.
@@ -317,7 +326,8 @@ impl<S: Sink> World<'_, S> {
         let client = entry.client.index();
         self.clients[client].set_flight(entry.attempt.slot, NONE);
         let failure = Err(Failure::of(Cause::Connection));
-        self.put_done(&entry, failure);
+        let record = self.done_record(flight, failure);
+        self.sink.put(self.now, &record);
         match entry.leg {
             Leg::LostOut | Leg::LostBack => self.flights.remove(flight),
             Leg::Inside => {
@@ -329,26 +339,25 @@ impl<S: Sink> World<'_, S> {
         self.input(client, Input::Replied { attempt: entry.attempt, outcome: failure, load: None });
     }
 
-    fn complete(&mut self, client: usize, call: CallId, outcome: Outcome, attempts: u32, address: Option<Address>) {
-        let Some(at) = self.clients[client].open(call) else { return };
-        let open = self.clients[client].close(at);
-        let id = ClientId(client as u32);
+    #[inline]
+    fn complete(&mut self, tag: u32, outcome: Outcome, attempts: u32, address: Option<Address>) {
+        let Some(open) = self.calls.take(tag) else { return };
         let record = Record::Ended {
-            call,
-            client: id,
+            call: open.call,
+            client: open.client,
             class: open.class,
             born: open.born,
             outcome,
             attempts,
             backend: address.map(|address| BackendId(address.0)),
         };
-        self.on_ended(id, &open, &record);
+        self.on_ended(&open, &record);
     }
 
-    pub(super) fn put_unfinished(&mut self, client: ClientId, open: &OpenCall) {
+    pub(super) fn put_unfinished(&mut self, open: &OpenCall) {
         let record = Record::Ended {
             call: open.call,
-            client,
+            client: open.client,
             class: open.class,
             born: open.born,
             outcome: Err(Failure::of(Cause::Unfinished)),

@@ -11,7 +11,7 @@ use crate::record::event::Record;
 use crate::scenario::plan::Plan;
 use crate::workload::birth::{Birth, Births};
 
-use super::client::{Client, Message, Messages};
+use super::client::{Client, Message, Messages, OpenCalls};
 use super::flight::Flights;
 use super::link::Network;
 use super::queue::{Event, Queue};
@@ -61,6 +61,7 @@ pub(super) struct OpenCall {
     pub(super) key: Option<u64>,
     pub(super) demand: f64,
     pub(super) call: CallId,
+    pub(super) client: ClientId,
     pub(super) user: u32,
     pub(super) class: u16,
 }
@@ -74,6 +75,7 @@ pub(super) struct World<'a, S: Sink> {
     pub(super) queue: Queue,
     pub(super) now: Instant,
     pub(super) clients: Vec<Client>,
+    pub(super) calls: OpenCalls,
     pub(super) backends: Vec<Backend>,
     pub(super) flights: Flights,
     pub(super) messages: Messages,
@@ -120,6 +122,7 @@ impl<'a, S: Sink> World<'a, S> {
                 .each_client()
                 .map(|(id, group)| Client::new(plan, contender, id, group, &seed, &tables))
                 .collect(),
+            calls: OpenCalls::default(),
             backends: Backend::all(plan),
             flights: Flights::default(),
             messages: Messages::default(),
@@ -243,20 +246,20 @@ impl<'a, S: Sink> World<'a, S> {
             key: birth.key,
             demand: birth.demand,
             call,
+            client: birth.client,
             user,
             class: birth.class,
         };
-        self.start_call(birth.client, open, birth.deadline);
+        self.start_call(open, birth.deadline);
     }
 
     /// A call has ended.
     #[inline]
-    pub(super) fn on_ended(&mut self, client: ClientId, open: &OpenCall, record: &Record) {
+    pub(super) fn on_ended(&mut self, open: &OpenCall, record: &Record) {
         self.finish.ended += 1;
         self.finish.sojourn_sum_ns += u128::from((self.now - open.born).as_nanos());
         self.counted_open -= u64::from(self.counts(open.born));
         self.sink.put(self.now, record);
-        let _ = client;
         if open.user != NO_USER {
             let at = self.births.think(self.now, open.user);
             self.queue.push(Event::new(at, kind::USER, open.user, 0));
@@ -268,14 +271,10 @@ impl<'a, S: Sink> World<'a, S> {
     }
 
     fn end(mut self) -> Finish {
-        let mut unfinished: Vec<(ClientId, OpenCall)> = Vec::new();
-        for (at, client) in self.clients.iter().enumerate() {
-            unfinished.extend(client.open_calls().map(|open| (ClientId(at as u32), *open)));
-        }
-        unfinished.sort_unstable_by_key(|(_, open)| open.call);
-        for (client, open) in &unfinished {
+        let unfinished = std::mem::take(&mut self.calls).into_sorted();
+        for open in &unfinished {
             self.finish.sojourn_sum_ns += u128::from((self.now - open.born).as_nanos());
-            self.put_unfinished(*client, open);
+            self.put_unfinished(open);
         }
         self.sink.put(self.now, &Record::Over { unfinished: unfinished.len() as u64 });
         self.finish.at = self.now;

@@ -9,7 +9,7 @@ use super::queue::Event;
 use crate::backend::server::{Arrival, Kind, Offered, Server};
 use crate::base::id::BackendId;
 use crate::base::rand::Purpose;
-use crate::base::status::{Cause, Failure};
+use crate::base::status::{Cause, Failure, Outcome};
 use crate::base::time::{Duration, Instant};
 use crate::fault::effect::{self, CutMode};
 use crate::record::Sink;
@@ -95,20 +95,12 @@ impl<S: Sink> World<'_, S> {
     /// An attempt reaches its backend.
     #[inline]
     pub(super) fn on_arrive(&mut self, flight: u32) {
-        let entry = *self.flights.at(flight);
+        let entry = self.flights.at(flight);
         if entry.gone && entry.cancel_at == Instant::NEVER {
             // Its client had gone and the news of that came before it.
             return self.flights.remove(flight);
         }
         let backend = entry.backend;
-        match self.backends[backend.index()].life {
-            Life::Up | Life::Draining => {}
-            Life::Silent => {
-                self.flights.at_mut(flight).leg = Leg::LostOut;
-                return;
-            }
-            Life::Down => return self.travel_back(flight, Err(Failure::of(Cause::Connection))),
-        }
         let arrival = Arrival {
             job: flight,
             draw_key: entry.draw_key,
@@ -116,16 +108,24 @@ impl<S: Sink> World<'_, S> {
             key: entry.key,
             demand: entry.demand,
         };
+        match self.backends[backend.index()].life {
+            Life::Up | Life::Draining => {}
+            Life::Silent => {
+                self.flights.at_mut(flight).leg = Leg::LostOut;
+                return;
+            }
+            Life::Down => return self.travel_back(flight, Duration::ZERO, Err(Failure::of(Cause::Connection))),
+        }
         match self.backends[backend.index()].server.offer(self.now, &arrival) {
             Offered::Inside => {
                 self.flights.at_mut(flight).leg = Leg::Inside;
                 self.put_arrived(backend);
                 self.arm_server(backend);
             }
-            Offered::Full => self.travel_back(flight, Err(Failure::of(Cause::QueueFull))),
+            Offered::Full => self.travel_back(flight, Duration::ZERO, Err(Failure::of(Cause::QueueFull))),
             Offered::Fails { status, after } => {
                 self.put_arrived(backend);
-                self.travel_back_after(flight, after, Err(Failure::backend(status)));
+                self.travel_back(flight, after, Err(Failure::backend(status)));
             }
         }
     }
@@ -161,45 +161,56 @@ impl<S: Sink> World<'_, S> {
         if entry.server.next_done() == self.now {
             let finished = entry.server.finish(self.now);
             let looked = entry.server.take_looked();
-            let flight = *self.flights.at(finished.job);
-            let record = Record::Served { backend, busy: finished.busy, wasted: flight.gone };
-            self.sink.put(self.now, &record);
+            let gone = self.flights.at(finished.job).gone;
+            self.sink.put(self.now, &Record::Served { backend, busy: finished.busy, wasted: gone });
             if let Some(hit) = looked {
                 self.sink.put(self.now, &Record::Looked { backend, hit });
             }
-            if flight.gone {
-                self.flights.remove(finished.job);
-            } else {
-                let outcome = finished.error.map_or(Ok(()), |status| Err(Failure::backend(status)));
-                self.travel_back(finished.job, outcome);
+            self.arm_server(backend);
+            if gone {
+                return self.flights.remove(finished.job);
             }
+            let outcome = finished.error.map_or(Ok(()), |status| Err(Failure::backend(status)));
+            match self.travel_back_after(finished.job, Duration::ZERO, outcome) {
+                // Nothing lies between: the answer is there, and needs no event of its own.
+                Some(at) if at == self.now => self.on_reply(finished.job),
+                Some(at) => self.push_reply(at, finished.job),
+                None => {}
+            }
+        } else {
+            self.arm_server(backend);
         }
-        self.arm_server(backend);
     }
 
-    #[inline]
-    fn travel_back(&mut self, flight: u32, outcome: crate::base::status::Outcome) {
-        self.travel_back_after(flight, Duration::ZERO, outcome);
+    fn travel_back(&mut self, flight: u32, after: Duration, outcome: Outcome) {
+        if let Some(at) = self.travel_back_after(flight, after, outcome) {
+            self.push_reply(at, flight);
+        }
     }
 
-    /// An answer sets out after a while. Without a delay it is there now.
+    fn push_reply(&mut self, at: Instant, flight: u32) {
+        let client = self.flights.at(flight).client;
+        self.queue.push(Event::new(at, kind::REPLY, client.0, flight));
+    }
+
+    /// An answer sets out after a while. Hands out when it arrives, if it does.
     #[inline]
-    fn travel_back_after(&mut self, flight: u32, after: Duration, outcome: crate::base::status::Outcome) {
+    fn travel_back_after(&mut self, flight: u32, after: Duration, outcome: Outcome) -> Option<Instant> {
         let entry = self.flights.at_mut(flight);
         entry.leg = Leg::Back;
         entry.outcome = outcome;
-        let entry = *entry;
-        let (from, to) = (self.backends[entry.backend.index()].place, self.clients[entry.client.index()].place);
-        match self.network.cut(&from, &to) {
+        let (backend, client, draw_key, attempt) = (entry.backend, entry.client, entry.draw_key, entry.attempt.number);
+        let (from, to) = (&self.backends[backend.index()].place, &self.clients[client.index()].place);
+        match self.network.cut(from, to) {
             None => {}
             Some(CutMode::Blackhole) => {
                 self.flights.at_mut(flight).leg = Leg::LostBack;
-                return;
+                return None;
             }
             Some(CutMode::Refuse) => self.flights.at_mut(flight).outcome = Err(Failure::of(Cause::Connection)),
         }
-        let way = self.network.one_way(&from, &to, entry.draw_key, entry.attempt.number, Purpose::Inbound);
-        self.queue.push(Event::new(self.now + after + way, kind::REPLY, entry.client.0, flight));
+        let way = self.network.one_way(from, to, draw_key, attempt, Purpose::Inbound);
+        Some(self.now + after + way)
     }
 
     /// The news that a client has gone reaches the backend.
@@ -237,7 +248,7 @@ impl<S: Sink> World<'_, S> {
             if self.flights.at(flight).gone {
                 self.flights.remove(flight);
             } else if loud {
-                self.travel_back(flight, Err(Failure::of(Cause::Connection)));
+                self.travel_back(flight, Duration::ZERO, Err(Failure::of(Cause::Connection)));
             } else {
                 self.flights.at_mut(flight).leg = Leg::LostOut;
             }

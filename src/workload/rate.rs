@@ -34,6 +34,8 @@ pub struct Clock {
     /// Calls per nanosecond without surge.
     base: f64,
     surge: f64,
+    /// Nanoseconds from call to call at a flat rate, surge included.
+    gap: f64,
     /// Calls of the present burst that are still to come.
     burst_left: u32,
     at: Instant,
@@ -62,7 +64,16 @@ impl Clock {
             Arrivals::Bursts(bursts) => Spacing::Bursts { size: bursts.size.max(1), gap: bursts.gap.as_nanos() },
             _ => Spacing::Poisson,
         };
-        Clock { shape, spacing, base: per_second / 1e9, surge: 1.0, burst_left: 0, at: Instant::ZERO, rand }
+        Clock {
+            shape,
+            spacing,
+            base: per_second / 1e9,
+            surge: 1.0,
+            gap: 1e9 / per_second,
+            burst_left: 0,
+            at: Instant::ZERO,
+            rand,
+        }
     }
 
     /// The next arrival; [`Instant::NEVER`] if the rate is zero for good.
@@ -82,7 +93,10 @@ impl Clock {
             }
         };
         // A surge that has moved the pending arrival has moved `at` with it, so the integral starts there.
-        self.at = self.after(self.at, need);
+        self.at = match self.shape {
+            Shape::Flat if self.gap < 4e18 => self.at + Duration::from_nanos(math::round_to_u64(need * self.gap)),
+            _ => self.after(self.at, need),
+        };
         self.at
     }
 
@@ -94,8 +108,11 @@ impl Clock {
             if rate > 0.0 {
                 let gap = need / rate;
                 if gap <= stretch as f64 || until == Instant::NEVER {
-                    let ns = gap.round_ties_even();
-                    return if ns < 4e18 { at + Duration::from_nanos(ns as u64) } else { Instant::NEVER };
+                    return if gap < 4e18 {
+                        at + Duration::from_nanos(math::round_to_u64(gap))
+                    } else {
+                        Instant::NEVER
+                    };
                 }
                 need -= rate * stretch as f64;
             } else if until == Instant::NEVER {
@@ -139,6 +156,7 @@ impl Clock {
     pub fn set_surge(&mut self, now: Instant, factor: f64) -> Instant {
         let ratio = self.surge / factor;
         self.surge = factor;
+        self.gap = 1.0 / (self.base * factor);
         if self.at != Instant::NEVER && self.at > now {
             self.at = now + (self.at - now).scale(ratio);
         }

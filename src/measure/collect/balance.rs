@@ -87,6 +87,11 @@ impl Fold {
         }
     }
 
+    /// When the next stretch ends.
+    pub(super) fn next(&self) -> Instant {
+        Instant::from_nanos(self.next)
+    }
+
     fn soonest(&self) -> u64 {
         let warmup = if self.next < self.warmup { self.warmup } else { u64::MAX };
         let end = if self.at_end.is_none() { self.duration } else { u64::MAX };

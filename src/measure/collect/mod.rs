@@ -60,6 +60,8 @@ pub struct Fold {
     detect: Option<reaction::Detect>,
     tallies: Vec<BackendTally>,
     work: Work,
+    /// Something ends here: a window, a second, the warm-up.
+    turn_at: Instant,
 }
 
 /// Calls in flight, and the integral of that over time: Little's law is checked to the nanosecond.
@@ -99,6 +101,7 @@ impl Fold {
             detect: reaction::Detect::new(&frame),
             tallies: vec![BackendTally::default(); frame.backends.len()],
             work: Work::default(),
+            turn_at: Instant::ZERO,
             frame,
         }
     }
@@ -180,8 +183,11 @@ impl Sink for Fold {
     #[inline]
     fn put(&mut self, at: Instant, record: &Record) {
         self.digests.put(at, record);
-        self.windows.turn(at);
-        self.balance.turn(at);
+        if at >= self.turn_at {
+            self.windows.turn(at);
+            self.balance.turn(at);
+            self.turn_at = self.windows.next().min(self.balance.next());
+        }
         match record {
             Record::Born { .. } => {
                 self.in_flight.advance(at);

@@ -55,6 +55,11 @@ impl Fold {
         }
     }
 
+    /// When the present window ends.
+    pub(super) fn next(&self) -> Instant {
+        Instant::from_nanos(self.next)
+    }
+
     fn close(&mut self) {
         let mut window = std::mem::take(&mut self.present);
         window.p50_ns = self.latency.quantile(0.5).map(Duration::as_nanos);
