@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod base;
 pub mod fault;
+pub mod judge;
 pub mod measure;
 pub mod policy;
 pub mod record;
