@@ -1,5 +1,5 @@
-//! From numbers to verdicts: contenders against the baseline, and gates ([`gate`]) against what somebody
-//! promised.
+//! From numbers to verdicts: contenders against the baseline ([`compare`]), and gates against what somebody
+//! promised ([`gate`]).
 //!
 //! Both are pure functions of a [`crate::measure::summary::Study`]: running again cannot change a verdict, and a
 //! page can be judged again years later. Neither knows how the runs were made. What they promise:
@@ -9,6 +9,7 @@
 //! - A comparison calls a difference separated by mistake with probability 0.05 at most over its whole table.
 //! - Seeds are the samples. Calls of one run are autocorrelated and are never samples.
 
+pub mod compare;
 pub mod gate;
 pub mod rule;
 
@@ -18,6 +19,7 @@ mod reading;
 #[cfg(test)]
 mod testing;
 
+pub use compare::{Comparison, compare};
 pub use gate::{Judgeable, Line, Report, Shown, Verdict, judge};
 pub use reading::{WINDOW_KEYS, window_value};
 pub use rule::{Limit, Rule};
