@@ -4,6 +4,7 @@ pub mod backend;
 pub mod base;
 pub mod fault;
 pub mod measure;
+pub mod report;
 pub mod policy;
 pub mod record;
 pub mod scenario;
