@@ -8,6 +8,7 @@
 use crate::base::math::student_t_quantile;
 use crate::measure::summary::Study;
 
+pub mod chart;
 pub mod csv;
 pub mod number;
 pub mod score;
