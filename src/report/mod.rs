@@ -10,6 +10,8 @@ use crate::measure::summary::Study;
 
 pub mod chart;
 pub mod csv;
+pub mod folder;
+pub mod html;
 pub mod number;
 pub mod score;
 pub mod terminal;

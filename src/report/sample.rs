@@ -358,3 +358,29 @@ fn unit(a: usize, b: u64, c: u64, d: u64) -> f64 {
     }
     (x >> 11) as f64 / (1u64 << 53) as f64
 }
+
+/// Writes the made-up studies as report folders below `target/look`, for eyes:
+/// `cargo test --lib report::sample::look -- --ignored`.
+#[test]
+#[ignore = "makes pictures for people, checks nothing"]
+fn look() {
+    let studies = [
+        ("one", study(1, 1, 6)),
+        ("three", study(3, 10, 37)),
+        ("four", study(4, 2, 20)),
+        ("twelve", study(12, 3, 200)),
+        ("calm", calm()),
+        ("torn", torn()),
+        ("restless", restless()),
+        ("hostile", hostile()),
+    ];
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/look");
+    for (name, study) in studies {
+        let comparisons = comparisons(&study);
+        let gates = if name == "calm" { Vec::new() } else { gates() };
+        let page = page(&study, &comparisons, &gates);
+        super::folder::write(&dir, name, &page, "{}").expect("the look is written");
+        std::fs::write(dir.join(name).join("terminal.txt"), super::terminal::comparison(&page, 100, true))
+            .expect("written");
+    }
+}
