@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Balancer;
-use super::{hash, rotate, sample};
+use super::{hash, rotate, sample, scan};
 use crate::base::choice::choice;
 use crate::base::id::{ClientId, RegionId, ZoneId};
 use crate::base::rand::Seed;
@@ -140,6 +140,9 @@ balancers! {
     /// The fewest open calls among a few drawn.
     LeastRequest = "least_request" ["LEAST_REQUEST", "p2c", "random_two", "po2c", "least_request_experimental"]
         => sample::least_request;
+    /// The fewest open calls of all.
+    LeastConnections = "least_connections" ["least_conn", "leastconn", "jsq", "leastactive",
+        "least_outstanding_requests", "lor", "full_scan", "heap"] => scan::least_connections;
     /// gRPC's ring.
     RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash;
     /// A ring with a fixed number of points an endpoint.

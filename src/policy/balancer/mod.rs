@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod hash;
 pub mod rotate;
 pub mod sample;
+pub mod scan;
 pub mod score;
 #[cfg(test)]
 pub mod testing;
