@@ -2,12 +2,14 @@
 
 pub mod choice;
 pub mod dist;
+pub mod ewma;
 pub mod hash;
 pub mod id;
 pub mod lru;
 pub mod math;
 pub mod quantity;
 pub mod rand;
+pub mod slots;
 pub mod status;
 pub mod time;
 pub mod zipf;
