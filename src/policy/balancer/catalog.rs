@@ -140,6 +140,8 @@ balancers! {
     /// The fewest open calls among a few drawn.
     LeastRequest = "least_request" ["LEAST_REQUEST", "p2c", "random_two", "po2c", "least_request_experimental"]
         => sample::least_request;
+    /// The lower peak of latency times open calls, of two drawn.
+    PeakEwma = "peak_ewma" ["p2c_peak_ewma", "PeakEwma"] => sample::peak_ewma;
     /// The fewest open calls of all.
     LeastConnections = "least_connections" ["least_conn", "leastconn", "jsq", "leastactive",
         "least_outstanding_requests", "lor", "full_scan", "heap"] => scan::least_connections;
