@@ -121,6 +121,8 @@ macro_rules! balancers {
 }
 
 balancers! {
+    /// The first that can be reached, for all calls.
+    PickFirst = "pick_first" ["PICK_FIRST", "PickFirst"] => rotate::pick_first;
     /// Each in turn.
     RoundRobin = "round_robin" ["rr", "RoundRobin", "ROUND_ROBIN", "roundrobin"] => rotate::round_robin;
     /// Weighted turns, spread evenly.
