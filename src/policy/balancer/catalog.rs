@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Balancer;
-use super::{hash, rotate, sample};
+use super::{hash, rotate, sample, scan};
 use crate::base::choice::choice;
 use crate::base::id::{ClientId, RegionId, ZoneId};
 use crate::base::rand::Seed;
@@ -121,6 +121,8 @@ macro_rules! balancers {
 }
 
 balancers! {
+    /// The first that can be reached, for all calls.
+    PickFirst = "pick_first" ["PICK_FIRST", "PickFirst"] => rotate::pick_first;
     /// Each in turn.
     RoundRobin = "round_robin" ["rr", "RoundRobin", "ROUND_ROBIN", "roundrobin"] => rotate::round_robin;
     /// Weighted turns, spread evenly.
@@ -140,6 +142,11 @@ balancers! {
     /// The fewest open calls among a few drawn.
     LeastRequest = "least_request" ["LEAST_REQUEST", "p2c", "random_two", "po2c", "least_request_experimental"]
         => sample::least_request;
+    /// The lower peak of latency times open calls, of two drawn.
+    PeakEwma = "peak_ewma" ["p2c_peak_ewma", "PeakEwma"] => sample::peak_ewma;
+    /// The fewest open calls of all.
+    LeastConnections = "least_connections" ["least_conn", "leastconn", "jsq", "leastactive",
+        "least_outstanding_requests", "lor", "full_scan", "heap"] => scan::least_connections;
     /// gRPC's ring.
     RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash;
     /// A ring with a fixed number of points an endpoint.

@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod hash;
 pub mod rotate;
 pub mod sample;
+pub mod scan;
 pub mod score;
 #[cfg(test)]
 pub mod testing;
@@ -98,7 +99,8 @@ pub enum Want {
 
 /// A load-balancing policy.
 pub trait Balancer: Send {
-    /// Who is listed or ready, or a weight or zone, has changed. Also the first thing that a balancer hears.
+    /// Who is listed or ready, a weight or zone, or how a connection fares has changed. Also the first thing that
+    /// a balancer hears.
     fn on_endpoints(&mut self, now: Instant, endpoints: &Endpoints<'_>);
 
     /// Chooses for one attempt. `endpoints` is what the last `on_endpoints` showed, with counts of now.

@@ -77,6 +77,13 @@ impl World {
         self.refresh();
     }
 
+    /// The same, but nobody who is new is connected.
+    pub fn list_cold(&mut self, listings: Vec<Listing>) {
+        self.listings = listings.clone();
+        self.table.update(Arc::from(listings));
+        self.refresh();
+    }
+
     /// The same list again.
     pub fn refresh(&mut self) {
         self.balancer.on_endpoints(self.now, &self.table.view());

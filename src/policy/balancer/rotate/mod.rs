@@ -4,6 +4,7 @@
 //! costs, and in where a cycle begins after the endpoints changed, which is where they go wrong in practice.
 
 pub mod edf;
+pub mod pick_first;
 pub mod round_robin;
 pub mod stride;
 pub mod turn;

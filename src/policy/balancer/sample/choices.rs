@@ -35,18 +35,35 @@ impl<S: Score, R: Bits> Choices<S, R> {
         Choices { choices: choices as usize, sampling, score, rand, drawn: Vec::with_capacity(choices as usize) }
     }
 
+    /// What is compared.
+    pub fn score(&self) -> &S {
+        &self.score
+    }
+
     /// The pick among two or more.
     #[inline]
-    fn choose(&mut self, now: Instant, among: &[EndpointId], endpoints: &Endpoints<'_>) -> EndpointId {
-        let n = among.len() as u64;
+    pub fn choose(&mut self, now: Instant, among: &[EndpointId], endpoints: &Endpoints<'_>) -> EndpointId {
         if self.choices != 2 {
             return self.choose_of_many(now, among, endpoints);
         }
+        let (a, b) = self.draw_two(among);
+        self.less_loaded(now, a, b, endpoints)
+    }
+
+    /// Draws two of two or more.
+    #[inline]
+    pub fn draw_two(&mut self, among: &[EndpointId]) -> (EndpointId, EndpointId) {
+        let n = among.len() as u64;
         let (a, b) = match self.sampling {
             Sampling::Replacement => (self.rand.below(n), self.rand.below(n)),
             Sampling::Distinct => self.rand.two_below(n),
         };
-        let (a, b) = (among[a as usize], among[b as usize]);
+        (among[a as usize], among[b as usize])
+    }
+
+    /// The one of two with the lower score; the first if they are equal.
+    #[inline]
+    pub fn less_loaded(&mut self, now: Instant, a: EndpointId, b: EndpointId, endpoints: &Endpoints<'_>) -> EndpointId {
         let (load_a, load_b) = (self.score.load(now, a, endpoints), self.score.load(now, b, endpoints));
         if load_b < load_a { b } else { a }
     }

@@ -5,5 +5,6 @@
 
 pub mod choices;
 pub mod least_request;
+pub mod peak_ewma;
 pub mod random;
 pub mod weighted_random;

@@ -2,3 +2,4 @@
 //! way of choosing candidates and a score.
 
 pub mod in_flight;
+pub mod peak_ewma;

@@ -1,0 +1,340 @@
+//! The endpoint with the fewest open calls for its weight, of all of them.
+//!
+//! Origin: join the shortest queue; NGINX `least_conn`, HAProxy `leastconn` (`src/lb_fwlc.c`), Envoy LEAST_REQUEST with
+//! FULL_SCAN, Dubbo `leastactive`, Finagle `heap`, Ribbon BestAvailable.
+//! Observes: calls that this client has open; static weights.
+//! Cost: no scan. With equal weights and random ties O(1) a pick and O(1) a call sent or ended; else O(log n) each,
+//! from a tree. `ties = "smooth_wrr"` looks at all endpoints. O(n) a change.
+//! Draws: with `ties = "random"` one where several tie, none else. Envoy lets the k-th tied endpoint replace the one
+//! held with probability 1/k, one draw each; one draw among all that tie has the same distribution.
+//! Fails when: many clients share the backends, because each counts only its own calls and all see the same
+//! minimum; a backend fails fast or is new, because it then takes every call.
+//!
+//! Calls that wait for a connection are not counted (Envoy's `count_pending`): none is ever bound to an endpoint
+//! that is not connected.
+
+use serde::{Deserialize, Serialize};
+
+use super::buckets::Buckets;
+use super::tournament::{Key, Tournament};
+use crate::base::id::EndpointId;
+use crate::base::rand::{Bits, Rand};
+use crate::base::time::Instant;
+use crate::policy::balancer::catalog::Context;
+use crate::policy::balancer::weights::Weighted;
+use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request};
+
+/// Parameters of `least_connections`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Who is picked of those with the least load.
+    pub ties: Ties,
+    /// What the load is.
+    pub load: Load,
+}
+
+/// Who is picked of those with the least load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ties {
+    /// Any, with equal chances (Envoy).
+    #[default]
+    Random,
+    /// The first in the list. Clients that start together all begin with it.
+    First,
+    /// The one whose turn it is among them, by smooth weighted round robin (NGINX).
+    SmoothWrr,
+    /// The one whose count has not moved for longest (HAProxy).
+    RoundRobin,
+}
+
+/// What the load is, for `F` open calls at weight `w`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Load {
+    /// `F / w`, exactly.
+    #[default]
+    Ratio,
+    /// 0 for no open call, else `(F + 1) * 256 / w` rounded down, as HAProxy has it: without load, weights do not count.
+    Haproxy,
+}
+
+impl Config {
+    /// The balancer of one client.
+    pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
+        Box::new(LeastConnections {
+            config: self.clone(),
+            rand: context.seed.stream("least_connections"),
+            index: Index::Buckets(Buckets::default()),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct LeastConnections {
+    config: Config,
+    rand: Rand,
+    index: Index,
+}
+
+#[derive(Debug)]
+enum Index {
+    /// Equal weights and random ties.
+    Buckets(Buckets),
+    Tree(Tree),
+}
+
+/// Endpoints by load, for any weights and ties.
+#[derive(Debug)]
+struct Tree {
+    rows: Vec<Row>,
+    loads: Tournament<Standing>,
+    /// By slot: row, plus 1; 0 for none.
+    places: Vec<u32>,
+    /// Number of changes so far, for ties by age.
+    moves: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    id: EndpointId,
+    weight: u32,
+    /// What it has earned in smooth turns.
+    current: i64,
+}
+
+/// Where an endpoint stands: its load as a fraction, then its age where ties go by age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Standing {
+    load: u64,
+    per: u64,
+    since: u64,
+}
+
+impl Standing {
+    fn of(load: Load, open: u32, weight: u32) -> Standing {
+        let (open, weight) = (u64::from(open), u64::from(weight));
+        match load {
+            Load::Ratio => Standing { load: open, per: weight, since: 0 },
+            Load::Haproxy if open == 0 => Standing { load: 0, per: 1, since: 0 },
+            Load::Haproxy => Standing { load: (open + 1) * 256 / weight, per: 1, since: 0 },
+        }
+    }
+}
+
+impl Key for Standing {
+    fn below(&self, other: &Standing) -> bool {
+        // Both factors are below 2^32, or one is below 2^41 and the other is 1.
+        let (mine, theirs) = (self.load * other.per, other.load * self.per);
+        mine < theirs || (mine == theirs && self.since < other.since)
+    }
+}
+
+impl Tree {
+    fn new(config: &Config, weighted: &Weighted, endpoints: &Endpoints<'_>, before: &Index) -> Tree {
+        let mut rows = vec![];
+        let mut standings = vec![];
+        let mut places = vec![0; weighted.ids.iter().map(|id| id.slot() + 1).max().unwrap_or(0)];
+        for (id, weight) in weighted.ids.iter().zip(&weighted.weights) {
+            let known = before.tree().and_then(|tree| Some((tree, tree.place(*id)?)));
+            let current = known.map_or(0, |(tree, place)| tree.rows[place].current);
+            let mut standing = Standing::of(config.load, endpoints.in_flight(*id), *weight);
+            if config.ties == Ties::RoundRobin {
+                standing.since = known.map_or(0, |(tree, place)| tree.loads.key(place).since);
+            }
+            rows.push(Row { id: *id, weight: *weight, current });
+            standings.push(standing);
+            places[id.slot()] = rows.len() as u32;
+        }
+        let moves = before.tree().map_or(0, |tree| tree.moves);
+        Tree { rows, loads: Tournament::new(standings), places, moves }
+    }
+
+    fn place(&self, id: EndpointId) -> Option<usize> {
+        let place = *self.places.get(id.slot())?;
+        (place > 0 && self.rows[place as usize - 1].id == id).then_some(place as usize - 1)
+    }
+
+    fn note(&mut self, config: &Config, id: EndpointId, open: u32) {
+        let Some(place) = self.place(id) else { return };
+        let mut standing = Standing::of(config.load, open, self.rows[place].weight);
+        if config.ties == Ties::RoundRobin {
+            self.moves += 1;
+            standing.since = self.moves;
+        }
+        self.loads.set(place, standing);
+    }
+
+    /// NGINX: those that tie earn their weights, the richest pays for all.
+    fn smooth(&mut self) -> usize {
+        let (mut best, mut most, mut total) = (0, i64::MIN, 0);
+        let least = *self.loads.key(self.loads.first());
+        for (place, row) in self.rows.iter_mut().enumerate() {
+            if least.below(self.loads.key(place)) {
+                continue;
+            }
+            row.current += i64::from(row.weight);
+            total += i64::from(row.weight);
+            if row.current > most {
+                (best, most) = (place, row.current);
+            }
+        }
+        self.rows[best].current -= total;
+        best
+    }
+}
+
+impl Index {
+    fn tree(&self) -> Option<&Tree> {
+        match self {
+            Index::Tree(tree) => Some(tree),
+            Index::Buckets(_) => None,
+        }
+    }
+}
+
+impl Balancer for LeastConnections {
+    fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
+        let weighted = Weighted::of(endpoints);
+        if self.config.ties != Ties::Random || !weighted.are_equal() {
+            self.index = Index::Tree(Tree::new(&self.config, &weighted, endpoints, &self.index));
+            return;
+        }
+        if let Index::Tree(_) = self.index {
+            self.index = Index::Buckets(Buckets::default());
+        }
+        if let Index::Buckets(buckets) = &mut self.index {
+            buckets.rebuild(weighted.ids.iter().map(|id| (*id, endpoints.in_flight(*id))));
+        }
+    }
+
+    fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        let id = match &mut self.index {
+            Index::Buckets(buckets) => match buckets.least() {
+                [] => return Pick::nobody(endpoints),
+                [(only, _)] => *only,
+                least => least[self.rand.below(least.len() as u64) as usize].0,
+            },
+            Index::Tree(tree) if tree.loads.is_empty() => return Pick::nobody(endpoints),
+            Index::Tree(tree) => {
+                let place = match (tree.loads.ties(), self.config.ties) {
+                    (_, Ties::SmoothWrr) if tree.rows.len() > 1 => tree.smooth(),
+                    (ties @ 2.., Ties::Random) => tree.loads.tied(self.rand.below(u64::from(ties)) as u32),
+                    _ => tree.loads.first(),
+                };
+                tree.rows[place].id
+            }
+        };
+        Pick::To(id)
+    }
+
+    fn on_feedback(&mut self, _now: Instant, feedback: &Feedback<'_>, endpoints: &Endpoints<'_>) {
+        let (Feedback::Sent { endpoint } | Feedback::Done { endpoint, .. }) = *feedback else { return };
+        // Either index ignores an endpoint that has left, whatever its place in the view counts now.
+        let open = endpoints.in_flight(endpoint);
+        match &mut self.index {
+            Index::Buckets(buckets) => buckets.set(endpoint, open),
+            Index::Tree(tree) => tree.note(&self.config, endpoint, open),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rand::Seed;
+    use crate::base::time::Duration;
+    use crate::policy::balancer::testing::{World, letters, listing};
+
+    fn config(ties: Ties) -> Config {
+        Config { ties, ..Config::default() }
+    }
+
+    fn sends(world: &mut World, n: usize) -> String {
+        (0..n).map(|_| char::from(b'A' + world.send() as u8)).collect()
+    }
+
+    #[test]
+    fn the_least_for_its_weight() {
+        // Loads after each send: A 1/3, B 1/1, A 2/3, A 3/3, and so on in proportion to the weights.
+        let mut world = World::weighted(&[3, 1], &config(Ties::First));
+        assert_eq!(sends(&mut world, 8), "ABAAABAA");
+        world.done(1, Duration::ZERO, Ok(()));
+        assert_eq!(sends(&mut world, 1), "B");
+        let mut world = World::weighted(&[1, 0, 1], &config(Ties::First));
+        assert_eq!(sends(&mut world, 4), "ACAC", "weight 0 is never picked");
+        let mut world = World::weighted(&[0, 0], &config(Ties::First));
+        assert_eq!(sends(&mut world, 4), "ABAB", "unless all are 0");
+    }
+
+    #[test]
+    fn haproxy_keys() {
+        let key = |open, weight| Standing::of(Load::Haproxy, open, weight).load;
+        assert_eq!([key(1, 256), key(1, 128), key(3, 256), key(3, 128)], [2, 4, 4, 8]);
+        assert_eq!([key(0, 1), key(0, 256)], [0, 0], "without load, weights do not count");
+        let mut world = World::weighted(&[128, 256], &Config { ties: Ties::First, load: Load::Haproxy });
+        assert_eq!(sends(&mut world, 6), "ABBBAB");
+    }
+
+    #[test]
+    fn ties() {
+        for (ties, expected) in [(Ties::First, "AAAAAA"), (Ties::RoundRobin, "ABCABC")] {
+            assert_eq!(letters(&World::equal(3, &config(ties)).picks(6)), expected, "{ties:?}");
+        }
+        // Without load all tie, and NGINX's choice among them is its smooth round robin.
+        assert_eq!(letters(&World::weighted(&[5, 1, 1], &config(Ties::SmoothWrr)).picks(14)), "AABACAAAABACAA");
+        for weights in [[1, 1, 1], [2, 1, 1]] {
+            let counts = World::weighted(&weights, &config(Ties::Random)).counts(30_000);
+            assert!(counts.iter().all(|count| count.abs_diff(10_000) < 400), "{weights:?}: {counts:?}");
+        }
+    }
+
+    #[test]
+    fn only_those_that_tie_earn_smooth_turns() {
+        let mut world = World::equal(3, &config(Ties::SmoothWrr));
+        world.sent(world.id(0));
+        assert_eq!(letters(&world.picks(4)), "BCBC");
+        world.done(0, Duration::ZERO, Ok(()));
+        assert_eq!(letters(&world.picks(3)), "ABC");
+    }
+
+    #[test]
+    fn a_new_endpoint_takes_every_call_until_it_is_level() {
+        for ties in [Ties::Random, Ties::First, Ties::RoundRobin, Ties::SmoothWrr] {
+            let mut world = World::equal(2, &config(ties));
+            sends(&mut world, 6);
+            world.list((0..3).map(|i| listing(i, 1)).collect());
+            assert_eq!(sends(&mut world, 3), "CCC", "{ties:?}");
+        }
+    }
+
+    #[test]
+    fn every_index_agrees_with_a_scan() {
+        // However calls come and go, whoever is picked has the least load of all; both kinds of index are used.
+        for (seed, weights) in [(1, vec![2; 9]), (2, vec![1, 5, 2, 2, 7, 1, 1, 3, 4]), (3, vec![0, 1, 0, 1, 2])] {
+            for ties in [Ties::Random, Ties::First, Ties::RoundRobin, Ties::SmoothWrr] {
+                let mut world = World::weighted(&weights, &config(ties));
+                let mut rand = Seed::new(seed).stream("history");
+                let mut open = vec![];
+                for step in 0..2_000 {
+                    if rand.below(100) < 52 || open.is_empty() {
+                        let load = |i: usize| f64::from(world.table.in_flight(world.id(i))) / f64::from(weights[i]);
+                        let counted = (0..weights.len()).filter(|i| weights[*i] > 0);
+                        let least = counted.map(load).fold(f64::INFINITY, f64::min);
+                        let loads: Vec<f64> = (0..weights.len()).map(load).collect();
+                        let place = world.send();
+                        assert_eq!(loads[place], least, "step {step}, {ties:?}");
+                        open.push(place);
+                    } else {
+                        let place = open.swap_remove(rand.below(open.len() as u64) as usize);
+                        world.done(place, Duration::ZERO, Ok(()));
+                    }
+                    if rand.below(50) == 0 {
+                        world.refresh();
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Scans: balancers that compare all ready endpoints at every pick, and the indexes that spare them the scan.
+
+pub mod buckets;
+pub mod least_connections;
+pub mod tournament;
