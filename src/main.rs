@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `plimsoll`: see `plimsoll --help`.
+
+fn main() -> plimsoll::cli::Exit {
+    plimsoll::cli::main()
+}

@@ -1,16 +1,61 @@
 //! Faults: named patterns of trouble. Each unfolds, before the run, into effects at instants; the worlds only
-//! ever see effects. Unfolding draws from a stream of its own, so a timeline is the same for every contender.
+//! ever see effects. Unfolding draws from streams of its own, so a timeline is the same for every contender,
+//! and neither a longer run nor a further backend nor a further fault moves what was there before.
+//!
+//! **When.** A fault begins `at`. With `for` it ends that much later, and everything it changed ends with it;
+//! without, it lasts to the end of the run. Some faults end by themselves (a restart) and take no `for`. With
+//! `every` it begins again and again, counted from `at`, until the run is over; each time is an *occurrence*
+//! of its own, with its own targets and draws. An `every` shorter than `for` makes occurrences overlap.
+//!
+//! **Overlap.** What overlaps adds up and ends apart: two slow faults multiply, and each ends at its own time.
+//! A backend is there while a group's size says so and no fault keeps it away; of two crashes that overlap the
+//! later end brings it back. Sizes add up too: a `scale` with `for` takes back what it gave, whatever other
+//! scales did meanwhile.
+//!
+//! **Whom.** An occurrence chooses its targets when it begins, among the candidates that the group sizes of that
+//! instant count in, also if another fault keeps one of them away just then. Backends that start later are not
+//! touched by it.
+//!
+//! At one instant, what began earlier goes first, so an end comes before the next beginning. Nothing happens
+//! after the horizon.
 
+pub mod brownout;
 pub mod catalog;
+pub mod churn;
+pub mod crash;
+pub mod discovery_outage;
 pub mod effect;
+pub mod errors;
+pub mod hang;
+pub mod kill;
+pub mod move_hot_keys;
+pub mod noisy_neighbour;
+pub mod packet_loss;
+pub mod partition;
+pub mod pause;
+mod presence;
+pub mod restart;
+pub mod rolling_deploy;
+pub mod scale;
+mod shape;
+mod size;
 pub mod slow;
+pub mod surge;
+#[cfg(test)]
+mod testing;
+mod timeline;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::id::{BackendId, RegionId, ZoneId};
-use crate::base::rand::Rand;
+use crate::base::rand::Seed;
 use crate::base::time::{Duration, Instant};
-use effect::{Cause, Effect};
+use effect::{Cause, Effect, Side};
+
+pub use size::{Resizing, capacities};
+pub use timeline::{Fleet, Pick, Planned, Schedule, Span, Timeline, unfold};
 
 /// When a fault acts: one occurrence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +68,18 @@ pub struct When {
     pub horizon: Instant,
     /// The name under which its lasting changes stack.
     pub cause: Cause,
+}
+
+impl When {
+    /// It begins nothing new at or after this instant.
+    pub fn end(&self) -> Instant {
+        self.until.unwrap_or(self.horizon).min(self.horizon)
+    }
+
+    /// The instant at which something ends that would go on until `end`: not after the fault itself.
+    pub fn cut(&self, end: Instant) -> Instant {
+        self.until.map_or(end, |until| until.min(end))
+    }
 }
 
 /// A backend as faults see it.
@@ -40,30 +97,111 @@ pub struct TargetBackend {
     pub initial: bool,
 }
 
+/// Finds the zone or region that a scenario file means by a name.
+pub type ZoneLookup<'a> = &'a dyn Fn(&str) -> Option<Side>;
+
 /// Whom an occurrence may touch.
-#[derive(Debug, Clone)]
+#[derive(Clone, Copy)]
 pub struct Targets<'a> {
-    /// All backends of the plan, in id order.
+    /// All backends of the plan, in id order, numbered from 0.
     pub all: &'a [TargetBackend],
     /// Those the fault is aimed at, in id order: `target` and `share` are already applied.
     pub chosen: &'a [BackendId],
+    /// How many members each group has when the occurrence begins, by number of the group.
+    pub sizes: &'a [u32],
+    /// The zones of the plan.
+    pub zone: ZoneLookup<'a>,
+}
+
+impl Targets<'_> {
+    /// The zone or region of this name.
+    ///
+    /// # Panics
+    /// When there is none: a plan was checked for that with [`Fault::zones`].
+    pub fn side(&self, name: &str) -> Side {
+        (self.zone)(name).unwrap_or_else(|| panic!("a fault names the zone `{name}`, which the plan does not have"))
+    }
+
+    /// True if all backends are chosen that there are.
+    pub fn everybody(&self) -> bool {
+        self.chosen.len() == self.sizes.iter().map(|size| *size as usize).sum::<usize>()
+    }
+
+    /// The groups of the chosen backends, in order.
+    pub fn groups(&self) -> Vec<u32> {
+        let groups: BTreeSet<u32> = self.chosen.iter().map(|id| self.all[id.index()].group).collect();
+        groups.into_iter().collect()
+    }
+
+    /// All members of a group, those in reserve included, in id order.
+    pub fn members(&self, group: u32) -> Vec<BackendId> {
+        self.all.iter().filter(|backend| backend.group == group).map(|backend| backend.id).collect()
+    }
+
+    /// The backends on a side, in id order.
+    pub fn on(&self, side: &Side) -> Vec<BackendId> {
+        let within = |backend: &&TargetBackend| match side {
+            Side::Region(region) => backend.region == *region,
+            Side::Zone(zone) => backend.zone == *zone,
+            Side::Backends(ids) => ids.contains(&backend.id),
+            Side::All => true,
+        };
+        self.all.iter().filter(within).map(|backend| backend.id).collect()
+    }
 }
 
 /// A named pattern of trouble.
 pub trait Fault {
     /// Unfolds one occurrence. The order of equal instants is the order of the list.
-    fn effects(&self, when: &When, targets: &Targets<'_>, rand: &mut Rand) -> Vec<(Instant, Effect)>;
+    fn effects(&self, when: &When, targets: &Targets<'_>, seed: &Seed) -> Vec<(Instant, Effect)>;
 
     /// How it is called in charts, `slow ×10` say.
     fn label(&self) -> String;
 
-    /// Whether the chosen backends are expected to lose their traffic, so that detection means something.
+    /// Whether the parameters make sense together.
+    ///
+    /// # Errors
+    /// Names the parameter and says what it may be.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether it is aimed at backends, so that a `target` says something.
+    fn aims_at_backends(&self) -> bool {
+        true
+    }
+
+    /// Whether the affected backends are expected to lose their traffic, so that detection means something.
     fn affects_backends(&self) -> bool {
         true
     }
+
+    /// Whether it is over after its last effect, so that a `for` says nothing.
+    fn ends_by_itself(&self) -> bool {
+        false
+    }
+
+    /// The names of zones and regions that its parameters mention.
+    fn zones(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    /// The size of a group after it, for faults that change the size of groups.
+    fn resize(&self, _size: u32) -> Option<u32> {
+        None
+    }
+
+    /// The backends that an occurrence is about, in id order.
+    fn affected(&self, targets: &Targets<'_>) -> Vec<BackendId> {
+        match self.zones().first() {
+            Some(zone) => targets.on(&targets.side(zone)),
+            None if self.aims_at_backends() => targets.chosen.to_vec(),
+            None => Vec::new(),
+        }
+    }
 }
 
-/// Length of the part of an occurrence that lies within the horizon.
-pub fn length(when: &When) -> Duration {
-    when.until.unwrap_or(when.horizon).min(when.horizon).since(when.at)
+/// The instant so much later, or the last there is.
+pub fn later(at: Instant, by: Duration) -> Instant {
+    Instant::from_nanos(at.as_nanos().saturating_add(by.as_nanos()))
 }

@@ -1,11 +1,16 @@
-//! Service takes `factor` times as long: a failing disk, a noisy host, a hot core.
+//! Service takes `factor` times as long: a failing disk, a hot core, a bad build.
+//!
+//! Written: `slow = { factor = 10 }`.
+//! Unfolds into: the factor on each target from beginning to end.
+//! Does not: reduce the number of workers (that is `brownout`) or come and go (that is `noisy_neighbour`).
 
 use serde::{Deserialize, Serialize};
 
 use super::effect::Effect;
+use super::shape::{held, times};
 use super::{Fault, Targets, When};
 use crate::base::quantity::Factor;
-use crate::base::rand::Rand;
+use crate::base::rand::Seed;
 use crate::base::time::Instant;
 
 /// `slow = { factor = 10 }`.
@@ -17,14 +22,26 @@ pub struct Config {
 }
 
 impl Fault for Config {
-    fn effects(&self, when: &When, targets: &Targets<'_>, _rand: &mut Rand) -> Vec<(Instant, Effect)> {
-        let set = |backend, factor| Effect::Slow { backend, cause: when.cause, factor };
-        let begin = targets.chosen.iter().map(|id| (when.at, set(*id, Some(self.factor.value()))));
-        let end = when.until.into_iter().flat_map(|until| targets.chosen.iter().map(move |id| (until, set(*id, None))));
-        begin.chain(end).collect()
+    fn effects(&self, when: &When, targets: &Targets<'_>, _seed: &Seed) -> Vec<(Instant, Effect)> {
+        let slow = |factor| move |backend| Effect::Slow { backend, cause: when.cause, factor };
+        held(when, targets.chosen, slow(Some(self.factor.value())), slow(None))
     }
 
     fn label(&self) -> String {
-        format!("slow ×{}", self.factor)
+        format!("slow {}", times(self.factor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::testing::check;
+
+    #[test]
+    fn the_factor_comes_and_goes() {
+        let slow = Config { factor: Factor::of(10.0) };
+        check(&slow, "10 20 | 0 1", "10 slow 0 ×10, 10 slow 1 ×10, 20 slow 0 off, 20 slow 1 off");
+        check(&slow, "10 - | 0", "10 slow 0 ×10");
+        assert_eq!(slow.label(), "slow ×10");
     }
 }

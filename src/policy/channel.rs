@@ -42,6 +42,32 @@ pub struct ChannelSpec {
     pub wait_for_ready: bool,
 }
 
+impl ChannelSpec {
+    /// One line that says what it is, such as `least_request · retry ×3`.
+    pub fn about(&self) -> String {
+        let mut parts = vec![brief(&serde_json::to_value(&self.balancer).unwrap_or_default())];
+        parts.extend(self.retry.as_ref().map(|retry| format!("retry ×{} after {}", retry.attempts, retry.backoff)));
+        parts.extend(self.limit.as_ref().map(|limit| format!("limit {}", limit.name())));
+        parts.extend(self.health.as_ref().map(|health| health.name().to_owned()));
+        parts.extend(self.wait_for_ready.then(|| "waits for ready".to_owned()));
+        parts.join(" · ")
+    }
+}
+
+/// A configuration in few words: its name, and its parameters in parentheses.
+fn brief(value: &serde_json::Value) -> String {
+    let Some((name, parameters)) = value.as_object().and_then(|map| map.iter().next()) else {
+        return value.to_string();
+    };
+    let shown = |(key, value): (&String, &serde_json::Value)| match value {
+        serde_json::Value::Object(_) => format!("{key}={}", brief(value)),
+        serde_json::Value::String(text) => format!("{key}={text}"),
+        other => format!("{key}={other}"),
+    };
+    let inside: Vec<String> = parameters.as_object().into_iter().flatten().map(shown).collect();
+    if inside.is_empty() { name.clone() } else { format!("{name}({})", inside.join(", ")) }
+}
+
 /// A call, as the application asks for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Start {

@@ -65,6 +65,11 @@ impl Lanes {
         self.b = fold(self.b.rotate_left(29) ^ y, x ^ K1);
     }
 
+    /// One lane, for use as a word of another digest.
+    pub fn low(&self) -> u64 {
+        fold(self.a ^ K2, self.b ^ K1)
+    }
+
     /// Both lanes as 32 hexadecimal digits.
     pub fn hex(&self) -> String {
         format!("{:016x}{:016x}", fold(self.a ^ K2, K1), fold(self.b ^ K0, K2))
@@ -130,15 +135,6 @@ impl Sink for Digester {
             Record::Sent { call, attempt, backend, .. } => {
                 self.run
                     .pair(at_ns ^ call.0.rotate_left(40), 2 << 56 | u64::from(backend.0) << 24 | u64::from(*attempt));
-<<<<<<< HEAD
-=======
-            }
-            Record::Arrived { backend, waiting, inside } => {
-                self.run.pair(at_ns ^ 3 << 56 ^ u64::from(backend.0), u64::from(*waiting) << 32 | u64::from(*inside));
-            }
-            Record::Served { backend, busy, wasted } => {
-                self.run.pair(at_ns ^ 4 << 56 ^ u64::from(backend.0), busy.as_nanos() << 1 | u64::from(*wasted));
->>>>>>> room-bal-a
             }
             // What happens inside a server follows from what arrived there, and shows in when its answers come.
             Record::Arrived { .. } | Record::Served { .. } => {}

@@ -9,8 +9,11 @@ use crate::backend::spec::Profile;
 use crate::base::dist::Law;
 use crate::base::id::{BackendId, ClientId, RegionId, ZoneId};
 use crate::base::quantity::Ratio;
+use crate::base::rand::Seed;
 use crate::base::time::{Duration, Instant};
 use crate::fault;
+use crate::fault::effect::Side;
+use crate::fault::{Fleet, Planned, Schedule, Timeline};
 use crate::policy::channel::ChannelSpec;
 use crate::workload::spec::Calls;
 
@@ -21,6 +24,8 @@ pub struct Plan {
     pub name: String,
     /// The question in the first comment line; empty if there is none.
     pub question: String,
+    /// Where in a sweep this plan stands, `(path, value)` for each path; empty without a sweep.
+    pub point: Vec<(String, String)>,
     /// Calls are born and counted until here.
     pub duration: Duration,
     /// Calls are counted from here.
@@ -241,5 +246,51 @@ impl Plan {
     /// The end of everything: nothing happens later.
     pub fn horizon(&self) -> Instant {
         Instant::ZERO + self.duration + self.drain
+    }
+}
+
+impl Plan {
+    /// All backends as faults see them.
+    pub fn targets(&self) -> Vec<fault::TargetBackend> {
+        let groups = self.backends.iter().enumerate();
+        let members = groups.flat_map(|(at, group)| (0..group.capacity).map(move |number| (at as u32, group, number)));
+        let target = |(id, (at, group, number)): (usize, (u32, &BackendGroup, u32))| fault::TargetBackend {
+            id: BackendId(id as u32),
+            group: at,
+            zone: group.zone,
+            region: self.region_of(group.zone),
+            initial: number < group.count,
+        };
+        members.enumerate().map(target).collect()
+    }
+
+    /// The zone or region that a file means by a name: `region/zone`, or the part before the slash.
+    pub fn side(&self, name: &str) -> Option<Side> {
+        let region = self.regions.iter().position(|region| region == name).map(|at| Side::Region(RegionId(at as u16)));
+        region.or_else(|| self.zones.iter().position(|zone| zone.name == name).map(|at| Side::Zone(ZoneId(at as u16))))
+    }
+
+    /// The faults, unfolded for one seed: the same for every contender.
+    pub fn timeline(&self, seed: u64) -> Timeline {
+        let planned: Vec<Planned<'_>> = self.faults.iter().map(FaultPlan::planned).collect();
+        let all = self.targets();
+        let fleet = Fleet { all: &all, zone: &|name| self.side(name), horizon: self.horizon() };
+        fault::unfold(&planned, &fleet, &Seed::new(seed))
+    }
+}
+
+impl FaultPlan {
+    fn planned(&self) -> Planned<'_> {
+        let pick = match self.target.pick {
+            TargetPick::All => fault::Pick::All,
+            TargetPick::Count(count) => fault::Pick::Count(count),
+            TargetPick::Random(count) => fault::Pick::Random(count),
+        };
+        Planned {
+            fault: self.fault.fault(),
+            schedule: Schedule { at: self.at, lasts: self.lasts, every: self.every },
+            candidates: &self.target.candidates,
+            pick,
+        }
     }
 }

@@ -177,15 +177,8 @@ impl<S: Sink> World<'_, S> {
     #[inline]
     fn act(&mut self, client: usize, action: Action) {
         match action {
-<<<<<<< HEAD
             Action::Send { attempt, tag, address, .. } => self.send(client, attempt, tag, address),
             Action::Complete { tag, outcome, attempts, address, .. } => self.complete(tag, outcome, attempts, address),
-=======
-            Action::Send { attempt, call, address } => self.send(client, attempt, call, address),
-            Action::Complete { call, outcome, attempts, address } => {
-                self.complete(client, call, outcome, attempts, address)
-            }
->>>>>>> room-bal-a
             Action::Cancel { attempt, .. } => self.cancel(client, attempt),
             Action::Connect(address) => self.connect(client, address),
             Action::Probe { probe, address } => self.probe(client, probe, address),

@@ -34,7 +34,7 @@ impl KeyLaw {
     }
 
     fn key_of(&self, rank: u64) -> u64 {
-        self.moved.iter().enumerate().fold(rank, |at, (nth, top)| {
+        self.moved.iter().enumerate().rev().fold(rank, |at, (nth, top)| {
             // The n-th move swaps with its own stretch at the cold end, so that each move brings new hot keys.
             let cold = self.count - top * (nth as u64 + 1);
             if at < *top {

@@ -64,6 +64,8 @@ pub struct Card {
     pub family: &'static str,
     /// Source of its file; the card is the `//!` head of it.
     source_file: &'static str,
+    /// The JSON Schema of its parameters.
+    pub schema: fn() -> schemars::Schema,
 }
 
 impl Card {
@@ -85,6 +87,21 @@ impl Card {
 
 /// The labels that every card has, in this order.
 pub const LABELS: &[&str] = &["Origin:", "Observes:", "Cost:", "Draws:", "Fails when:"];
+
+/// The parameters of a balancer: `name`, `about`, and `default` where there is one.
+pub fn parameters(card: &Card) -> Vec<serde_json::Value> {
+    let schema = (card.schema)();
+    let properties = schema.get("properties").and_then(serde_json::Value::as_object);
+    let row = |(name, property): (&String, &serde_json::Value)| {
+        let mut row =
+            serde_json::json!({ "name": name, "about": property.get("description").cloned().unwrap_or_default() });
+        if let Some(default) = property.get("default") {
+            row["default"] = default.clone();
+        }
+        row
+    };
+    properties.into_iter().flatten().map(row).collect()
+}
 
 macro_rules! balancers {
     ($( $(#[$meta:meta])* $Variant:ident = $name:literal [$($alias:literal),*] => $family:ident :: $module:ident; )*) => {
@@ -116,6 +133,7 @@ macro_rules! balancers {
             aliases: &[$($alias),*],
             family: stringify!($family),
             source_file: include_str!(concat!(stringify!($family), "/", stringify!($module), ".rs")),
+            schema: || schemars::schema_for!($family::$module::Config),
         } ),* ];
     };
 }

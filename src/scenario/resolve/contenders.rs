@@ -1,0 +1,165 @@
+//! `[contenders]`: what is shared is filled in, and the baseline is found.
+
+use globset::Glob;
+
+use super::Options;
+use super::sections::Sections;
+use crate::policy::balancer;
+use crate::policy::channel::ChannelSpec;
+use crate::scenario::diagnose::{Finding, Findings};
+use crate::scenario::plan::ContenderPlan;
+use crate::scenario::schema::Contender;
+use crate::scenario::tree::Node;
+use crate::scenario::words::Setting;
+use crate::workload::spec::Calls;
+
+/// Who competes.
+pub struct Contenders {
+    /// Those that run, in the order of the file.
+    pub list: Vec<ContenderPlan>,
+    /// Index of the one that others are compared with.
+    pub baseline: usize,
+}
+
+/// The contenders, if all of them make sense.
+pub fn resolve(file: &Sections, root: &Node<'_, '_>, options: &Options, findings: &mut Findings) -> Option<Contenders> {
+    let errors = findings.errors();
+    let node = root.key("contenders");
+    if file.contenders.is_empty() && node.value().is_none_or(|value| value.get_ref().is_table()) {
+        let help = "add `[contenders]` and beneath it a line for each, `p2c = { balancer = \"least_request\" }`";
+        let place = if node.exists() { node.span() } else { root.span().start..root.span().start };
+        findings.push(Finding::error(place, "the file has no contenders", help));
+    }
+    if file.contenders.len() > MOST {
+        let message = format!("{} contenders are more than the limit of {MOST}", file.contenders.len());
+        findings.push(Finding::error(node.span(), message, "ask one question a file"));
+        return None;
+    }
+    let mut all = Vec::new();
+    for (name, contender) in &file.contenders {
+        let Some((own, shared)) = contender.as_ref().zip(file.client.as_ref()) else { continue };
+        let Some(channel) = channel(own, shared, file) else {
+            let help = format!("add `balancer = \"round_robin\"` to it, or to `[client]` for all; {LIST}");
+            let place = node.key(name);
+            let finding = Finding::error(place.key_span(), format!("the contender `{name}` needs a `balancer`"), help);
+            findings.push(finding);
+            continue;
+        };
+        all.push(ContenderPlan { name: name.clone(), channel });
+    }
+    let baseline = baseline(file, root, findings);
+    let chosen = chosen(&all, file, options, findings);
+    let complete = all.len() == file.contenders.len();
+    if findings.errors() != errors || !complete || shared_is_wrong(file) {
+        return None;
+    }
+    let list: Vec<ContenderPlan> = all.into_iter().filter(|contender| chosen.contains(&contender.name)).collect();
+    let baseline = baseline.and_then(|name| list.iter().position(|contender| contender.name == name)).unwrap_or(0);
+    Some(Contenders { list, baseline })
+}
+
+/// True if something that all contenders share is wrong, or there are none.
+fn shared_is_wrong(file: &Sections) -> bool {
+    file.client.is_none() || file.health.is_none() || file.contenders.is_empty()
+}
+
+/// A contender's settings, with the shared ones where it has none.
+fn channel(own: &Contender, shared: &Contender, file: &Sections) -> Option<ChannelSpec> {
+    let health = own.health.clone().or_else(|| shared.health.clone());
+    Some(ChannelSpec {
+        balancer: own.balancer.clone().or_else(|| shared.balancer.clone())?,
+        retry: setting(own.retry.clone().or_else(|| shared.retry.clone())),
+        limit: setting(own.limit.clone().or_else(|| shared.limit.clone())),
+        health: match health {
+            Some(health) => setting(Some(health)),
+            None => file.health.clone().flatten(),
+        },
+        wait_for_ready: own.wait_for_ready.or(shared.wait_for_ready).unwrap_or(false),
+    })
+}
+
+fn setting<T>(setting: Option<Setting<T>>) -> Option<T> {
+    match setting? {
+        Setting::To(value) => Some(value),
+        Setting::Undone => None,
+    }
+}
+
+/// The name after `baseline`.
+fn baseline<'f>(file: &'f Sections, root: &Node<'_, '_>, findings: &mut Findings) -> Option<&'f str> {
+    let name = file.baseline.as_ref()?.baseline.as_deref()?;
+    let known = names(file);
+    if !known.contains(&name) {
+        let help = super::suggestion(name, &known, "contenders");
+        findings.push(Finding::error(root.key("baseline").span(), format!("there is no contender `{name}`"), help));
+    }
+    Some(name)
+}
+
+/// The contenders of the file, also those that are wrong.
+pub fn names(file: &Sections) -> Vec<&str> {
+    file.contenders.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+/// The names that the command line asks for.
+fn chosen(all: &[ContenderPlan], file: &Sections, options: &Options, findings: &mut Findings) -> Vec<String> {
+    let known = names(file);
+    if options.contenders.is_empty() {
+        return known.into_iter().map(str::to_owned).collect();
+    }
+    let mut chosen = Vec::new();
+    for glob in &options.contenders {
+        let matcher = match Glob::new(glob) {
+            Ok(glob) => glob.compile_matcher(),
+            Err(error) => {
+                let message = format!("`--contenders {glob}` is not a pattern: {}", error.kind());
+                findings.push(Finding::outside(message, "write names, or patterns with `*`"));
+                continue;
+            }
+        };
+        let before = chosen.len();
+        chosen.extend(known.iter().filter(|name| matcher.is_match(name)).map(|name| (*name).to_owned()));
+        if chosen.len() == before && !all.is_empty() {
+            let help = super::suggestion(glob, &known, "contenders");
+            findings.push(Finding::outside(format!("`--contenders {glob}` matches no contender"), help));
+        }
+    }
+    chosen
+}
+
+/// Warns of balancers that route by key where calls have none.
+pub fn check_keys(file: &Sections, calls: Option<&Calls>, root: &Node<'_, '_>, findings: &mut Findings) {
+    if calls.is_none_or(|calls| calls.keys.is_some()) {
+        return;
+    }
+    for (name, contender) in &file.contenders {
+        let Some(balancer) = contender.as_ref().and_then(|contender| contender.balancer.as_ref()) else { continue };
+        if routes_by_key(balancer) {
+            let place = root.key("contenders").key(name).key("balancer").span();
+            let message = format!("`{name}` routes by key, and the calls have no keys: each gets a key of its own");
+            let help = "add `keys = { zipf = { count = 10_000, exponent = 1.1 } }` to `[calls]`";
+            findings.push(Finding::warning(place, message, help));
+        }
+    }
+}
+
+/// True if the balancer, or one inside it, is of the family that routes by key.
+pub fn routes_by_key(balancer: &balancer::catalog::Spec) -> bool {
+    fn any(value: &serde_json::Value) -> bool {
+        match value {
+            serde_json::Value::Object(members) => {
+                members.iter().any(|(key, value)| (members.len() == 1 && by_key(key)) || any(value))
+            }
+            serde_json::Value::Array(items) => items.iter().any(any),
+            _ => false,
+        }
+    }
+    fn by_key(name: &str) -> bool {
+        balancer::catalog::CARDS.iter().any(|card| card.name == name && card.family == "hash")
+    }
+    serde_json::to_value(balancer).is_ok_and(|value| any(&value))
+}
+
+/// Most contenders.
+const MOST: usize = 1_000;
+const LIST: &str = "`plimsoll list balancers` shows all of them";
