@@ -72,7 +72,7 @@ pub enum Standing {
 const ALWAYS: [&str; 7] =
     ["latency_p50", "latency_p99", "latency_p999", "latency_mean", "error_rate", "goodput", "load_max_over_mean"];
 
-/// The metrics of the terminal: [`ALWAYS`], and those of the scenario's own subject.
+/// The metrics of the terminal: those that are always asked for, and those of the scenario's own subject.
 pub fn essential(page: &Page<'_>) -> Vec<Column> {
     columns(page, &[ALWAYS.as_slice(), &["time_to_recover", "cache_hit_rate"]].concat())
 }
