@@ -96,7 +96,7 @@ fn few_seeds(study: &Study) -> Option<String> {
     match study.facts.seeds.len() {
         0 => None,
         1 => Some("One seed is one sample: there are no intervals, and differences cannot be judged.".to_owned()),
-        n if n < 5 => Some(format!("With {n} seeds intervals are wide; differences are judged from 5 seeds on.")),
+        n if n < 5 => Some(format!("With {n} seeds intervals are wide, and little can be told apart.")),
         _ => None,
     }
 }

@@ -94,7 +94,12 @@ fn cell(column: &Column, cell: &Cell) -> Markup {
                 @if cell.best { span class="best" title="best, or not told apart from it" { "★" } b { (bare(column.metric, value)) } }
                 @else { (bare(column.metric, value)) }
                 @if cell.thin { span class="thin" title="fewer than 450 values beyond the quantile in a run" { "†" } }
-                @if let Some(interval) = cell.interval { small { " ±" (half(column.metric, value, interval)) } }
+                @if let Some(interval) = cell.interval.filter(|_| column.metric.scale != Scale::Endless) {
+                    small { " ±" (half(column.metric, value, interval)) }
+                }
+            }
+            @if let Some((low, high)) = cell.interval.filter(|(low, _)| column.metric.scale == Scale::Endless && low.is_finite()) {
+                span class="d" { small { "[" (bare(column.metric, low)) ", " (bare(column.metric, high)) "]" } }
             }
             @if let Some(delta) = &cell.delta { (delta_line(column, delta)) }
             @if cell.endless > 0 && value.is_finite() { span class="d" { "never in " (cell.endless) " of " (cell.runs) } }
@@ -128,7 +133,7 @@ fn delta_line(column: &Column, delta: &Delta) -> Markup {
                 Standing::Unjudged => { "? " (text(delta.value)) },
                 _ => { b { (text(delta.value)) } },
             }
-            @if let Some((low, high)) = delta.interval { small { " [" (naked(&text(low))) ", " (naked(&text(high))) "]" } }
+            @if let Some((low, high)) = delta.interval.filter(|ends| *ends != (0.0, 0.0)) { small { " [" (naked(&text(low))) ", " (naked(&text(high))) "]" } }
         }
     }
 }
@@ -147,13 +152,13 @@ fn legend(page: &Page<'_>, columns: &[Column]) -> Markup {
     html! {
         p class="note" {
             "Means over " (seeds) @if cells().any(|cell| cell.interval.is_some()) { ", ± half the 95 % interval" } ". "
-            @if let Some(baseline) = baseline { "Below: the difference to " (clean(&baseline.name)) " on the same seeds, with its interval. " }
+            @if let Some(baseline) = baseline { "Below: the difference to " (clean(&baseline.name)) " on the same seeds" @if cells().any(|cell| cell.delta.is_some_and(|delta| delta.interval.is_some())) { ", with its interval" } ". " }
             @if any(Standing::Better) || any(Standing::Worse) { "Coloured is what the seeds separate from it. " }
             @if any(Standing::Tie) { "~ is a tie: not separated by " (seeds) ". " }
             @if any(Standing::Unjudged) { "? could not be judged. " }
             @if cells().any(|cell| cell.best) { "★ is best, or not told apart from the best. " }
             @if cells().any(|cell| cell.thin) { "† has fewer than 450 values beyond the quantile in some run. " }
-            @if medians { "Times to detect and to recover are medians. " }
+            @if medians { "Times to detect and to recover are medians, with an interval from six seeds on. " }
             "↓ less is better, ↑ more is better."
         }
     }
