@@ -5,6 +5,8 @@
 //! open attempts it may read from the view, which counts them for every balancer alike.
 
 pub mod catalog;
+#[cfg(test)]
+mod contract;
 pub mod hash;
 pub mod rotate;
 pub mod sample;

@@ -152,8 +152,8 @@ impl Tree {
     }
 
     fn place(&self, id: EndpointId) -> Option<usize> {
-        let place = *self.places.get(id.slot())?;
-        (place > 0 && self.rows[place as usize - 1].id == id).then_some(place as usize - 1)
+        let place = (*self.places.get(id.slot())? as usize).checked_sub(1)?;
+        (self.rows[place].id == id).then_some(place)
     }
 
     fn note(&mut self, config: &Config, id: EndpointId, open: u32) {
