@@ -8,6 +8,7 @@ pub mod lru;
 pub mod math;
 pub mod quantity;
 pub mod rand;
+pub mod slots;
 pub mod status;
 pub mod time;
 pub mod zipf;

@@ -8,8 +8,15 @@ impl Zipf {
     /// x
     pub fn new(n: u64, s: f64) -> Zipf {
         let mut sum = 0.0;
-        let mut v: Vec<f64> = (1..=n).map(|k| { sum += math::pow(k as f64, -s); sum }).collect();
-        for x in &mut v { *x /= sum; }
+        let mut v: Vec<f64> = (1..=n)
+            .map(|k| {
+                sum += math::pow(k as f64, -s);
+                sum
+            })
+            .collect();
+        for x in &mut v {
+            *x /= sum;
+        }
         Zipf(v)
     }
     /// x

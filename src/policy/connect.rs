@@ -68,7 +68,10 @@ mod tests {
             reconnect.on_failure(now, address);
             let at = reconnect.next_timeout().unwrap();
             let wait = (at - now).as_secs_f64();
-            assert!(wait >= 0.8 * nominal - 1e-6 && wait <= 1.2 * nominal + 1e-6, "{wait} s where {nominal} s is nominal");
+            assert!(
+                wait >= 0.8 * nominal - 1e-6 && wait <= 1.2 * nominal + 1e-6,
+                "{wait} s where {nominal} s is nominal"
+            );
             assert_eq!(reconnect.poll(now), None, "not before its time");
             assert_eq!(reconnect.poll(at), Some(address));
             assert_eq!(reconnect.poll(at), None, "once");

@@ -87,13 +87,7 @@ impl Digester {
     /// when the last counted one ends. `closed`: calls wait for replies, so when they are born depends on the
     /// contender and is left out.
     pub fn new(counted_until: Instant, closed: bool) -> Digester {
-        Digester {
-            counted_until,
-            workload: Lanes::new("workload"),
-            outcome: (0, 0),
-            run: Lanes::new("run"),
-            closed,
-        }
+        Digester { counted_until, workload: Lanes::new("workload"), outcome: (0, 0), run: Lanes::new("run"), closed }
     }
 
     /// Takes in something that belongs to the workload besides the calls: the timeline of the faults.
@@ -134,7 +128,8 @@ impl Sink for Digester {
                 self.run.pair(at_ns, 1 << 56 | call.0);
             }
             Record::Sent { call, attempt, backend, .. } => {
-                self.run.pair(at_ns ^ call.0.rotate_left(40), 2 << 56 | u64::from(backend.0) << 24 | u64::from(*attempt));
+                self.run
+                    .pair(at_ns ^ call.0.rotate_left(40), 2 << 56 | u64::from(backend.0) << 24 | u64::from(*attempt));
             }
             Record::Arrived { backend, waiting, inside } => {
                 self.run.pair(at_ns ^ 3 << 56 ^ u64::from(backend.0), u64::from(*waiting) << 32 | u64::from(*inside));
@@ -146,7 +141,8 @@ impl Sink for Digester {
                 self.run.pair(at_ns, 5 << 56 | u64::from(backend.0) << 1 | u64::from(*hit));
             }
             Record::Done { call, attempt, outcome, .. } => {
-                self.run.pair(at_ns ^ call.0.rotate_left(40), 6 << 56 | u64::from(*attempt) << 16 | outcome_word(*outcome));
+                self.run
+                    .pair(at_ns ^ call.0.rotate_left(40), 6 << 56 | u64::from(*attempt) << 16 | outcome_word(*outcome));
             }
             Record::Ended { call, outcome, attempts, backend, .. } => {
                 let last = backend.map_or(u64::MAX, |backend| u64::from(backend.0));
@@ -209,14 +205,8 @@ mod tests {
 
     #[test]
     fn the_workload_ends_where_counting_ends() {
-        let born = Record::Born {
-            call: CallId(1),
-            client: ClientId(0),
-            class: 0,
-            key: None,
-            demand: 1.0,
-            deadline: None,
-        };
+        let born =
+            Record::Born { call: CallId(1), client: ClientId(0), class: 0, key: None, demand: 1.0, deadline: None };
         assert_eq!(digests(&[(100, born.clone())]).workload, digests(&[]).workload);
         assert_ne!(digests(&[(99, born)]).workload, digests(&[]).workload);
     }

@@ -172,7 +172,9 @@ impl<S: Sink> World<'_, S> {
     fn act(&mut self, client: usize, action: Action) {
         match action {
             Action::Send { attempt, call, address } => self.send(client, attempt, call, address),
-            Action::Complete { call, outcome, attempts, address } => self.complete(client, call, outcome, attempts, address),
+            Action::Complete { call, outcome, attempts, address } => {
+                self.complete(client, call, outcome, attempts, address)
+            }
             Action::Cancel { attempt, .. } => self.cancel(client, attempt),
             Action::Connect(address) => self.connect(client, address),
             Action::Probe { probe, address } => self.probe(client, probe, address),

@@ -102,7 +102,13 @@ pub fn run<S: Sink>(plan: &Plan, contender: usize, seed: u64, timeline: &[(Insta
 }
 
 impl<'a, S: Sink> World<'a, S> {
-    fn new(plan: &'a Plan, contender: usize, seed: u64, timeline: &[(Instant, Effect)], sink: &'a mut S) -> World<'a, S> {
+    fn new(
+        plan: &'a Plan,
+        contender: usize,
+        seed: u64,
+        timeline: &[(Instant, Effect)],
+        sink: &'a mut S,
+    ) -> World<'a, S> {
         let seed = Seed::new(seed);
         let groups = plan.clients.iter().map(|group| (group.count, group.share)).collect();
         let tables = Tables::default();
@@ -110,7 +116,10 @@ impl<'a, S: Sink> World<'a, S> {
             plan,
             queue: Queue::default(),
             now: Instant::ZERO,
-            clients: plan.each_client().map(|(id, group)| Client::new(plan, contender, id, group, &seed, &tables)).collect(),
+            clients: plan
+                .each_client()
+                .map(|(id, group)| Client::new(plan, contender, id, group, &seed, &tables))
+                .collect(),
             backends: Backend::all(plan),
             flights: Flights::default(),
             messages: Messages::default(),

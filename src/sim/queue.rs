@@ -102,7 +102,8 @@ impl Queue {
                 let right = 2 + usize::from(children[3] < children[2]);
                 first + if children[right] < children[left] { right } else { left }
             } else if first < heap.len() {
-                (first + 1..heap.len()).fold(first, |least, child| if heap[child] < heap[least] { child } else { least })
+                (first + 1..heap.len())
+                    .fold(first, |least, child| if heap[child] < heap[least] { child } else { least })
             } else {
                 break;
             };
@@ -136,7 +137,9 @@ mod tests {
         let mut rand = Seed::new(5).stream("queue");
         for n in [1usize, 2, 5, 6, 100, 1000] {
             let mut events: Vec<Event> = (0..n)
-                .map(|i| Event::new(Instant::from_nanos(rand.below(50)), rand.below(4) as u8, rand.below(3) as u32, i as u32))
+                .map(|i| {
+                    Event::new(Instant::from_nanos(rand.below(50)), rand.below(4) as u8, rand.below(3) as u32, i as u32)
+                })
                 .collect();
             let mut queue = Queue::default();
             for event in &events {
@@ -151,7 +154,10 @@ mod tests {
     #[test]
     fn a_key_keeps_its_parts() {
         let event = Event::new(Instant::from_nanos(7), 11, (1 << 26) - 1, u32::MAX);
-        assert_eq!((event.at().as_nanos(), event.kind(), event.entity(), event.handle()), (7, 11, (1 << 26) - 1, u32::MAX));
+        assert_eq!(
+            (event.at().as_nanos(), event.kind(), event.entity(), event.handle()),
+            (7, 11, (1 << 26) - 1, u32::MAX)
+        );
         assert_eq!(size_of::<Event>(), 16);
     }
 }

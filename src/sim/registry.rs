@@ -74,7 +74,12 @@ impl Registry {
 
     /// Who is listed.
     pub(super) fn list(&self) -> Arc<[Listing]> {
-        self.all.iter().zip(&self.entries).filter(|(_, entry)| entry.listed).map(|(listing, _)| listing.clone()).collect()
+        self.all
+            .iter()
+            .zip(&self.entries)
+            .filter(|(_, entry)| entry.listed)
+            .map(|(listing, _)| listing.clone())
+            .collect()
     }
 
     /// From a change to one client, anew for each.

@@ -192,7 +192,8 @@ impl<S: Sink> World<'_, S> {
     fn break_across_cuts(&mut self) {
         for client in 0..self.clients.len() {
             for backend in 0..self.backends.len() {
-                if self.network.cut(&self.clients[client].place, &self.backends[backend].place) == Some(CutMode::Refuse) {
+                if self.network.cut(&self.clients[client].place, &self.backends[backend].place) == Some(CutMode::Refuse)
+                {
                     self.disconnect_now(client, BackendId(backend as u32));
                 }
             }
@@ -201,7 +202,8 @@ impl<S: Sink> World<'_, S> {
             .flights
             .each()
             .filter(|(_, flight)| {
-                let (from, to) = (self.clients[flight.client.index()].place, self.backends[flight.backend.index()].place);
+                let (from, to) =
+                    (self.clients[flight.client.index()].place, self.backends[flight.backend.index()].place);
                 self.network.cut(&from, &to) == Some(CutMode::Refuse)
             })
             .map(|(at, _)| at)
@@ -225,7 +227,8 @@ impl<S: Sink> World<'_, S> {
             .each()
             .filter(|(_, flight)| matches!(flight.leg, Leg::LostOut | Leg::LostBack))
             .filter(|(_, flight)| {
-                let (from, to) = (self.clients[flight.client.index()].place, self.backends[flight.backend.index()].place);
+                let (from, to) =
+                    (self.clients[flight.client.index()].place, self.backends[flight.backend.index()].place);
                 self.network.cut(&from, &to).is_none() && !self.backends[flight.backend.index()].is_silent()
             })
             .map(|(at, _)| at)

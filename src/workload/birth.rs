@@ -68,8 +68,11 @@ impl Births {
                 calls: vec![0; *users as usize],
             },
         };
-        let mut classes: Vec<(f64, f64, Option<Duration>)> =
-            calls.mix.iter().map(|class| (class.share.value(), class.demand.value(), class.deadline.or(calls.deadline))).collect();
+        let mut classes: Vec<(f64, f64, Option<Duration>)> = calls
+            .mix
+            .iter()
+            .map(|class| (class.share.value(), class.demand.value(), class.deadline.or(calls.deadline)))
+            .collect();
         if classes.is_empty() {
             classes.push((1.0, 1.0, calls.deadline));
         }
@@ -87,7 +90,11 @@ impl Births {
                 groups: group_ends.into_iter().zip(groups).map(&mut group_of).collect(),
                 keys: calls.keys.as_ref().map(KeyLaw::new),
                 key_rand: seed.stream("keys"),
-                classes: class_ends.into_iter().zip(classes).map(|(end, (_, demand, deadline))| (end, demand, deadline)).collect(),
+                classes: class_ends
+                    .into_iter()
+                    .zip(classes)
+                    .map(|(end, (_, demand, deadline))| (end, demand, deadline))
+                    .collect(),
             },
         }
     }
@@ -124,7 +131,9 @@ impl Births {
 
     /// The call that a user makes now.
     pub fn next_closed(&mut self, now: Instant, user: u32) -> Birth {
-        let Origin::Closed { users, calls, .. } = &self.source else { unreachable!("only closed workloads have users") };
+        let Origin::Closed { users, calls, .. } = &self.source else {
+            unreachable!("only closed workloads have users")
+        };
         let own = mix(users[user as usize] ^ mix(calls[user as usize]));
         self.what.closed_birth(now, user, own)
     }

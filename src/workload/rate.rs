@@ -50,7 +50,9 @@ impl Clock {
                 over: ramp.over.unwrap_or(duration.saturating_sub(ramp.from)).as_nanos().max(1),
                 to: ramp.to.value() / 1e9,
             },
-            Arrivals::Daily(daily) => Shape::Daily { swing: daily.swing.value(), period: daily.period.as_nanos().max(1) },
+            Arrivals::Daily(daily) => {
+                Shape::Daily { swing: daily.swing.value(), period: daily.period.as_nanos().max(1) }
+            }
             Arrivals::Steps(steps) => {
                 Shape::Steps(steps.at.iter().map(|(at, rate)| (at.as_nanos(), rate.value() / 1e9)).collect())
             }
@@ -182,7 +184,8 @@ mod tests {
         let mut bursts = clock(Arrivals::Bursts(Bursts { size: 5, gap: Duration::ZERO }), 100.0);
         let at: Vec<Instant> = (0..10).map(|_| bursts.next()).collect();
         assert!(at[..5].iter().all(|x| *x == at[0]) && at[5..].iter().all(|x| *x == at[5]) && at[0] < at[5]);
-        let total: u64 = per_ten_seconds(clock(Arrivals::Bursts(Bursts { size: 5, gap: Duration::ZERO }), 100.0)).iter().sum();
+        let total: u64 =
+            per_ten_seconds(clock(Arrivals::Bursts(Bursts { size: 5, gap: Duration::ZERO }), 100.0)).iter().sum();
         assert!((9_500..10_500).contains(&total), "{total} calls in 100 s at 100/s");
     }
 

@@ -6,6 +6,7 @@
 
 pub mod catalog;
 pub mod hash;
+pub mod nest;
 pub mod rotate;
 pub mod sample;
 pub mod score;
