@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Balancer;
-use super::{hash, rotate, sample, scan};
+use super::{hash, nest, rotate, sample, scan};
 use crate::base::choice::choice;
 use crate::base::id::{ClientId, RegionId, ZoneId};
 use crate::base::rand::Seed;
@@ -190,6 +190,10 @@ balancers! {
     Maglev = "maglev" ["MAGLEV"] => hash::maglev, promises [Sticky, LittleDisruption];
     /// A ring on which nobody gets much more than the mean.
     BoundedLoad = "bounded_load" ["chbl", "hash_balance_factor"] => hash::bounded_load, promises [Sticky, LittleDisruption];
+    /// The nearest zone first.
+    LocalityFirst = "locality_first" ["geo", "nearest"] => nest::locality_first;
+    /// A region for each client, by weight.
+    Gslb = "gslb" [] => nest::gslb;
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod catalog;
 #[cfg(test)]
 mod contract;
 pub mod hash;
+pub mod nest;
 pub mod rotate;
 pub mod sample;
 pub mod scan;
