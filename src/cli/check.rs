@@ -34,10 +34,11 @@ fn lines(judged: &Judged) -> String {
 }
 
 fn line(scenario: &str, gate: &GateLine) -> String {
-    let GateLine { contender, metric, limit, value, interval, seeds, verdict, .. } = gate;
+    let GateLine { contender, metric, limit, value, interval, seeds, verdict, remark, .. } = gate;
     let interval = if interval.is_empty() { String::new() } else { format!(" [{interval}]") };
+    let remark = if remark.is_empty() { String::new() } else { format!(" ({remark})") };
     let text = format!(
-        "{:<10} {scenario} · {contender}: {metric} {limit}: {value}{interval}, {seeds} seeds\n",
+        "{:<10} {scenario} · {contender}: {metric} {limit}: {value}{interval}, {seeds} seeds{remark}",
         verdict.text()
     );
     crate::report::text::clean(text.trim_end()) + "\n"

@@ -209,7 +209,7 @@ impl<S: Sink> World<'_, S> {
         let from = self.clients[client].place;
         let to = self.backends[backend.index()].place;
         let cut = self.network.cut(&from, &to);
-        let Some(open) = self.calls.places[tag as usize] else { return };
+        let Some(open) = &self.calls.places[tag as usize] else { return };
         let record = Record::Sent {
             call: open.call,
             attempt: attempt.number,
