@@ -3,9 +3,9 @@
 //! A rank by point estimate alone would sell noise, so a cell is marked as best only together with all others
 //! whose intervals reach into its own, and not at all where that leaves nobody out.
 
-use super::{Comparison, Page, mean_interval, median};
-use crate::base::math::binomial_half_cdf;
+use super::{Comparison, Page, mean_interval};
 use crate::measure::catalog::{Better, METRICS, Metric, Scale, find};
+use crate::measure::stats::{median, median_interval};
 use crate::measure::summary::Contender;
 
 /// Values that a quantile needs beyond itself in every run before it is judged: `n · (1 - q)`.
@@ -139,7 +139,7 @@ fn cell(page: &Page<'_>, metric: &Metric, index: usize, contender: &Contender) -
     let told = page.comparisons.iter().find(|c| c.contender == index && c.metric == metric.key);
     let own = mean_interval(&values);
     let (value, interval) = match (metric.scale, told) {
-        (Scale::Endless, _) => median_interval(known().copied().collect()),
+        (Scale::Endless, _) => endless(&known().copied().collect::<Vec<_>>()),
         (_, Some(told)) => (told.mean, told.ci),
         _ => own,
     };
@@ -155,13 +155,9 @@ fn cell(page: &Page<'_>, metric: &Metric, index: usize, contender: &Contender) -
     }
 }
 
-/// The median and its distribution-free interval between two order statistics, which needs six seeds.
-fn median_interval(mut values: Vec<f64>) -> (Option<f64>, Option<(f64, f64)>) {
-    let middle = median(&mut values);
-    let n = values.len() as u64;
-    // The k-th smallest and the k-th largest enclose the median but for 2 P(Bin(n, 1/2) < k).
-    let k = (1..=n / 2).take_while(|k| 2.0 * binomial_half_cdf(k - 1, n) <= 0.05).last();
-    (middle, k.map(|k| (values[k as usize - 1], values[(n - k) as usize])))
+/// The median and its distribution-free interval.
+fn endless(values: &[f64]) -> (Option<f64>, Option<(f64, f64)>) {
+    (median(values), median_interval(values, 0.05).map(|interval| (interval.low, interval.high)))
 }
 
 fn delta(metric: &Metric, told: &Comparison) -> Option<Delta> {
@@ -235,18 +231,6 @@ mod tests {
         }
         bare.mark_best();
         assert!(bare.cells.iter().all(|cell| !cell.best), "a point estimate alone has no rank");
-    }
-
-    #[test]
-    fn the_median_has_an_interval_from_six_seeds_on() {
-        let values = |n: u32| (1..=n).map(f64::from).collect::<Vec<_>>();
-        assert_eq!(median_interval(values(5)), (Some(3.0), None));
-        assert_eq!(median_interval(values(6)), (Some(3.5), Some((1.0, 6.0))));
-        assert_eq!(median_interval(values(16)), (Some(8.5), Some((4.0, 13.0))));
-        assert_eq!(median_interval(vec![]), (None, None));
-        let mut some = values(9);
-        some.extend([f64::INFINITY; 7]);
-        assert_eq!(median_interval(some).1.expect("known").1, f64::INFINITY);
     }
 
     #[test]

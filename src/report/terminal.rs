@@ -292,8 +292,9 @@ fn gate_line(out: &mut Lines, gate: &GateLine, width: usize) {
     let mut parts = vec![clean(&gate.contender), clean(&gate.metric), clean(&gate.limit), clean(&gate.value)];
     parts.push(clean(&gate.interval));
     parts.push(count_of(gate.seeds as usize, "seed", "seeds"));
-    parts.retain(|part| !part.is_empty());
-    let lines = wrap_parts(&parts, width - VERDICT_WIDTH);
+    parts.retain(|part| !part.is_empty() && part != UNKNOWN);
+    let mut lines = wrap_parts(&parts, width - VERDICT_WIDTH);
+    lines.extend(wrap(&clean(&gate.remark), width - VERDICT_WIDTH));
     for (i, line) in lines.iter().enumerate() {
         let verdict = if i == 0 { gate.verdict.text() } else { "" };
         out.put(style_of_verdict(gate.verdict), verdict);
