@@ -35,11 +35,8 @@ fn lines(judged: &Judged) -> String {
 
 fn line(scenario: &str, gate: &GateLine) -> String {
     let GateLine { contender, metric, limit, value, interval, seeds, verdict, remark, .. } = gate;
-    let interval = if interval.is_empty() { String::new() } else { format!(" [{interval}]") };
-    let remark = if remark.is_empty() { String::new() } else { format!(" ({remark})") };
-    let text = format!(
-        "{:<10} {scenario} · {contender}: {metric} {limit}: {value}{interval}, {seeds} seeds{remark}",
-        verdict.text()
-    );
-    crate::report::text::clean(text.trim_end()) + "\n"
+    let gap = if interval.is_empty() { "" } else { " " };
+    let more = if remark.is_empty() { String::new() } else { format!(" ({remark})") };
+    let text = format!("{scenario} · {contender}: {metric} {limit}: {value}{gap}{interval}, {seeds} seeds{more}");
+    format!("{:<10} {}\n", verdict.text(), crate::report::text::clean(&text))
 }

@@ -29,7 +29,7 @@ impl Judged {
 pub(super) fn judge(plan: &Plan, study: Study) -> Judged {
     let rules: Vec<Rule> = plan.expects.iter().map(|expect| rule(plan, expect)).collect();
     let report = gate::judge(&study, &rules);
-    let gates = judged::gate_lines(&study, &report);
+    let gates: Vec<GateLine> = judged::gate_lines(&study, &report);
     let comparisons = judged::comparisons(&compare::compare(&study));
     let plan_json = serde_json::to_string_pretty(plan).unwrap_or_default();
     let run_json = run_json(plan, &study, &report);

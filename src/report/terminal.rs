@@ -6,7 +6,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-use super::number::{UNKNOWN, bare, difference, half, shown_unit, stretch};
+use super::number::{UNKNOWN, bare, difference, estimate, shown_unit, stretch};
 use super::score::{Cell, Column, Delta, Standing, essential};
 use super::text::{clean, count_of, shorten, wrap};
 use super::{GateLine, Page, Verdict};
@@ -172,8 +172,11 @@ fn value(column: &Column, cell: &Cell) -> Piece {
     let star = if cell.best { "*" } else { "" };
     let dagger = if cell.thin { "†" } else { "" };
     let symmetric = cell.interval.filter(|_| column.metric.scale != Scale::Endless);
-    let width = symmetric.map_or(String::new(), |interval| format!(" ±{}", half(column.metric, value, interval)));
-    Piece(if cell.best { BOLD } else { PLAIN }, format!("{star}{}{dagger}{width}", bare(column.metric, value)))
+    let (text, width) = match symmetric.map(|interval| estimate(column.metric, value, interval)) {
+        Some((text, half)) => (text, format!(" ±{half}")),
+        None => (bare(column.metric, value), String::new()),
+    };
+    Piece(if cell.best { BOLD } else { PLAIN }, format!("{star}{text}{dagger}{width}"))
 }
 
 fn delta(column: &Column, cell: &Cell) -> Piece {

@@ -105,7 +105,7 @@ fn unfinished(study: &Study) -> Option<String> {
     let calls: u64 = study.contenders.iter().flat_map(|c| &c.runs).map(|run| run.accounting.unfinished).sum();
     let runs = runs_where(study, |run| run.accounting.unfinished > 0);
     let calls = count_of(calls as usize, "call was", "calls were");
-    sentence(runs, &format!("{calls} still open when the run was over and count as errors"))
+    sentence(runs, &format!("{calls} still open when the run was over; those that are counted are errors"))
 }
 
 fn ties(study: &Study) -> Option<String> {

@@ -243,9 +243,8 @@ impl<S: Sink> World<'_, S> {
             let (kind, entity) = if out { (kind::ARRIVE, flight.backend.0) } else { (kind::REPLY, flight.client.0) };
             self.queue.push(Event::new(self.now + delay, kind, entity, at));
         }
-        if !self.registry.is_out() {
-            self.publish_again();
-        }
+        let at = self.now + self.registry.retry();
+        self.queue.push(Event::new(at, kind::RELIST, 0, 0));
     }
 
     /// Attempts that vanished and are now known to be dead.
@@ -286,7 +285,11 @@ impl<S: Sink> World<'_, S> {
         self.publish_again();
     }
 
-    fn publish_again(&mut self) {
+    /// Tells everybody who can be reached and has not heard of the present list.
+    pub(super) fn publish_again(&mut self) {
+        if self.registry.is_out() {
+            return;
+        }
         let list = self.registry.list();
         let version = self.list_version;
         for client in 0..self.clients.len() {

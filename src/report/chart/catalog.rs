@@ -92,7 +92,7 @@ pub static CHARTS: &[Row] = &[
         name: "paired",
         title: "Differences to the baseline, seed by seed",
         read: "A dot is one seed: the contender against the baseline on exactly the same calls. The bar is the interval of the mean \
-               difference. A bar that touches the zero line is a tie, however far its middle lies from it.",
+               difference, wide enough for all of them to hold at once. A bar that touches the zero line is a tie, however far its middle lies from it.",
         metrics: &[],
         draw: paired::draw,
     },

@@ -29,7 +29,11 @@ pub fn draw(page: &Page<'_>) -> Option<Figure> {
     let known = || times.iter().flat_map(|times| times.detect.iter().chain(&times.recover)).copied();
     known().next()?;
     let height = TOP + ROW * times.len() as f64 + BOTTOM;
-    let x = Axis::linear(known().filter(|s| s.is_finite()), 8.0, loose).between(LEFT, WIDTH - RIGHT);
+    // Without any finite time the axis shows how long there would have been time.
+    let first = page.study.facts.events.iter().map(|event| event.from_ns).min().unwrap_or(0);
+    let rest = page.study.facts.duration_ns.saturating_sub(first) as f64 / 1e9;
+    let finite = known().filter(|s| s.is_finite()).max_by(f64::total_cmp).unwrap_or(rest);
+    let x = Axis::linear([finite].into_iter(), 8.0, loose).between(LEFT, WIDTH - RIGHT);
     let mut canvas = Canvas::new(WIDTH, height);
     grid(&mut canvas, &x, height);
     for (i, (contender, times)) in page.study.contenders.iter().zip(&times).enumerate() {
