@@ -126,11 +126,11 @@ struct Resolver {
 impl Resolver {
     /// The end of the answer that is given at `now`, and its draw.
     fn answer(self, now: Instant) -> (Instant, u64) {
-        let ttl = self.ttl.as_nanos();
-        let phase = mix(self.key) % ttl;
-        let number = (now.as_nanos() + phase) / ttl;
-        let until = ((number + 1) * ttl).saturating_sub(phase);
-        (Instant::from_nanos(until), mix(self.key ^ mix(number + 1)))
+        let ttl = u128::from(self.ttl.as_nanos());
+        let phase = u128::from(mix(self.key)) % ttl;
+        let number = (u128::from(now.as_nanos()) + phase) / ttl;
+        let until = u64::try_from((number + 1) * ttl - phase).unwrap_or(u64::MAX);
+        (Instant::from_nanos(until), mix(self.key ^ mix(number as u64 + 1)))
     }
 }
 
@@ -195,9 +195,9 @@ impl Gslb {
 
     /// Looks and asks again, if it is time. The monitor goes first: an answer knows what it has just seen.
     fn catch_up(&mut self, now: Instant) {
-        if now >= self.next_look && !self.regions.is_empty() {
+        if now >= self.next_look {
             let interval = self.config.monitor_interval.as_nanos();
-            self.next_look = Instant::from_nanos((now.as_nanos() / interval + 1) * interval);
+            self.next_look = Instant::from_nanos((now.as_nanos() / interval + 1).saturating_mul(interval));
             self.look();
         }
         if self.answer.is_none_or(|answer| now >= answer.until) {
@@ -390,6 +390,27 @@ mod tests {
             worlds[0].health(place, Health::Failed);
         }
         assert_eq!(worlds[0].pick(&Request::plain()), Pick::Fail(Cause::NoEndpoint));
+    }
+
+    #[test]
+    fn an_empty_list_is_lived_through() {
+        let mut world = client(&Config::default(), 0);
+        world.list(vec![]);
+        world.advance(Duration::from_secs(100));
+        assert_eq!(world.pick(&Request::plain()), Pick::Fail(Cause::NoEndpoint));
+        world.list(listings());
+        region(&mut world);
+        world.advance(Duration::from_secs(100));
+        region(&mut world);
+    }
+
+    #[test]
+    fn times_as_long_as_there_are_do_not_run_over() {
+        let long = Duration::MAX;
+        let mut world = client(&Config { ttl: long, monitor_interval: long, ..Config::default() }, 0);
+        let first = region(&mut world);
+        world.advance(Duration::from_secs(1_000_000));
+        assert_eq!(region(&mut world), first);
     }
 
     #[test]
