@@ -208,7 +208,7 @@ impl<'a, S: Sink> World<'a, S> {
             kind::EFFECT => self.on_effect(event.handle()),
             kind::REGISTRY => self.on_registry_due(BackendId(entity)),
             kind::DRAINED => self.on_drained(BackendId(entity)),
-            kind::RELIST => self.publish_again(),
+            kind::RELIST => self.on_relist(),
             other => unreachable!("an event of kind {other}"),
         }
     }

@@ -180,6 +180,9 @@ impl<S: Sink> World<'_, S> {
                 self.set_mute(BackendId(at as u32), cut_off);
             }
         }
+        for client in &mut self.clients {
+            client.deaf |= self.network.is_cut_off(&client.place);
+        }
         if mode == Some(CutMode::Refuse) {
             self.break_across_cuts();
         }
@@ -285,8 +288,16 @@ impl<S: Sink> World<'_, S> {
         self.publish_again();
     }
 
-    /// Tells everybody who can be reached and has not heard of the present list.
-    pub(super) fn publish_again(&mut self) {
+    /// Whoever can reach the registry opens a broken watch again, and hears of what it missed.
+    pub(super) fn on_relist(&mut self) {
+        for client in &mut self.clients {
+            client.deaf &= self.network.is_cut_off(&client.place);
+        }
+        self.publish_again();
+    }
+
+    /// Tells everybody who listens and has not heard of the present list.
+    fn publish_again(&mut self) {
         if self.registry.is_out() {
             return;
         }
@@ -296,7 +307,7 @@ impl<S: Sink> World<'_, S> {
             // The draw is made for everybody, so that who is cut off moves nothing for the others.
             let delay = self.registry.delay();
             let told = self.clients[client].list_version >= version;
-            if !told && !self.network.is_cut_off(&self.clients[client].place) {
+            if !told && !self.clients[client].deaf {
                 self.tell(client, delay, Message::List { version, list: list.clone() });
             }
         }
