@@ -9,6 +9,7 @@ pub mod catalog;
 mod contract;
 pub mod hash;
 pub mod nest;
+pub mod own;
 pub mod rotate;
 pub mod sample;
 pub mod scan;
