@@ -26,6 +26,7 @@
 //! | [`policy`] | what clients decide: the [`policy::channel::Channel`] and its balancers |
 //! | [`backend`], [`workload`], [`fault`] | how servers behave, calls arrive, things break |
 //! | [`sim`] | the virtual world that drives them |
+//! | `live` | the real world that drives the same: tonic servers on loopback (feature `live`) |
 //! | [`record`], [`measure`] | what is left behind, and the numbers folded out of it |
 //! | [`judge`], [`report`] | who is better, and how sure that is; what people look at |
 //! | [`study`] | all runs of a plan |
@@ -34,6 +35,8 @@ pub mod backend;
 pub mod base;
 pub mod fault;
 pub mod judge;
+#[cfg(feature = "live")]
+pub mod live;
 pub mod measure;
 pub mod policy;
 pub mod record;

@@ -85,10 +85,37 @@ pub fn run_one(plan: &Plan, contender: usize, seed: u64, timeline: &Timeline) ->
     let mut fold = Fold::new(frame(plan, seed, timeline));
     let finish = sim::run(plan, contender, seed, &timeline.effects, &mut fold);
     let summary = fold.finish(finish.events, finish.ties, finish.sojourn_sum_ns);
+    balance(&summary, seed);
+    summary
+}
+
+/// One contender on one seed, in real time against real servers.
+///
+/// # Errors
+/// When the plan is refused, the machine fails, or the run is stopped.
+///
+/// # Panics
+/// When the books of the run do not balance.
+#[cfg(feature = "live")]
+pub fn run_one_live(
+    plan: &Plan,
+    contender: usize,
+    seed: u64,
+    timeline: &Timeline,
+    settings: &crate::live::Settings<'_>,
+) -> Result<(Summary, crate::live::Finish), crate::live::Error> {
+    let mut fold = Fold::new(frame(plan, seed, timeline));
+    let finish = crate::live::run(plan, contender, seed, &timeline.effects, settings, &mut fold)?;
+    let summary = fold.finish(finish.books.events, 0, finish.books.sojourn_sum_ns);
+    balance(&summary, seed);
+    Ok((summary, finish))
+}
+
+/// No call is lost, and Little's law holds.
+fn balance(summary: &Summary, seed: u64) {
     let books = &summary.accounting;
     assert_eq!(books.scheduled, books.ended + books.unfinished, "calls were lost: seed {seed}");
     assert_eq!(books.sojourn_sum_ns, books.in_flight_area_ns, "Little's law does not hold: seed {seed}");
-    summary
 }
 
 /// What the folds must know about a run.

@@ -20,6 +20,9 @@ pub(super) struct Arguments {
 pub(super) enum Verb {
     /// Run scenarios in virtual time, print the comparison, write the report folder
     Run(RunOptions),
+    /// Play scenarios in real time against real servers on this machine, with the same report
+    #[cfg(feature = "live")]
+    Live(RunOptions),
     /// Run and judge: every [[expect]] of the files; the exit code is for CI
     Check(RunOptions),
     /// List what there is: scenarios, balancers, faults, metrics

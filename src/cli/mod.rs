@@ -4,6 +4,8 @@ mod args;
 mod catalogue;
 mod check;
 mod exit;
+#[cfg(feature = "live")]
+mod live;
 mod page;
 mod progress;
 mod run;
@@ -29,6 +31,8 @@ pub fn main() -> Exit {
     }
     match &arguments.verb {
         Verb::Run(options) => run::run(options),
+        #[cfg(feature = "live")]
+        Verb::Live(options) => live::live(options),
         Verb::Check(options) => check::check(options),
         Verb::List(options) => catalogue::list(options),
         Verb::Explain(options) => catalogue::explain(options),

@@ -10,12 +10,21 @@ use super::Exit;
 
 /// A bar over the runs of one plan.
 pub(super) fn bar(runs: usize, name: &str, quiet: bool) -> ProgressBar {
+    draw(runs as u64, name, quiet, "{prefix} {wide_bar} {pos}/{len} runs, {eta} left")
+}
+
+/// A bar over the seconds of one live run.
+#[cfg(feature = "live")]
+pub(super) fn seconds(length: f64, name: &str, quiet: bool) -> ProgressBar {
+    draw(length.ceil() as u64, name, quiet, "{prefix} {wide_bar} {pos}/{len} s")
+}
+
+fn draw(length: u64, name: &str, quiet: bool, template: &str) -> ProgressBar {
     // A build server's log is no place for a moving bar.
     let seen = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none() && !quiet;
     let target = if seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let bar = ProgressBar::with_draw_target(Some(runs as u64), target);
-    let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} runs, {eta} left");
-    if let Ok(style) = style {
+    let bar = ProgressBar::with_draw_target(Some(length), target);
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar.set_prefix(name.to_owned());

@@ -14,16 +14,19 @@ use crate::study::{self, Settings};
 
 /// Runs every file. A file that is wrong stops everything before anything has run.
 pub(super) fn run(options: &RunOptions) -> Exit {
-    each_plan(options, "run", |judged| {
-        if options.format == Format::Json {
-            return say(&judged.run_json);
-        }
-        if options.quiet {
-            return Exit::Pass;
-        }
-        let colour = options.color.wanted(std::io::stdout().is_terminal());
-        say(&terminal::comparison(&judged.page(), width(), colour))
-    })
+    each_plan(options, "run", |judged| show(options, judged))
+}
+
+/// Prints what was found.
+pub(super) fn show(options: &RunOptions, judged: &Judged) -> Exit {
+    if options.format == Format::Json {
+        return say(&judged.run_json);
+    }
+    if options.quiet {
+        return Exit::Pass;
+    }
+    let colour = options.color.wanted(std::io::stdout().is_terminal());
+    say(&terminal::comparison(&judged.page(), width(), colour))
 }
 
 /// Columns of the terminal.
@@ -79,7 +82,8 @@ pub(super) fn each_plan(options: &RunOptions, verb: &str, mut then: impl FnMut(&
     exit
 }
 
-fn write_folder(options: &RunOptions, page: &Page<'_>, run_json: &str, plan: &Plan) -> Exit {
+/// Writes the report folder of a plan.
+pub(super) fn write_folder(options: &RunOptions, page: &Page<'_>, run_json: &str, plan: &Plan) -> Exit {
     match folder::write(&options.out, &folder_name(plan), page, run_json) {
         Ok(path) => {
             if !options.quiet && options.format == Format::Human {
@@ -102,7 +106,7 @@ fn folder_name(plan: &Plan) -> String {
 }
 
 /// Reads every file, and shows everything that is wrong with any of them.
-fn load_all(options: &RunOptions) -> Option<Vec<Loaded>> {
+pub(super) fn load_all(options: &RunOptions) -> Option<Vec<Loaded>> {
     let colour = options.color.wanted(std::io::stderr().is_terminal());
     let mut loaded = Vec::new();
     let mut bad = false;
@@ -127,7 +131,8 @@ fn load(file: &Path, options: &RunOptions) -> Result<Loaded, crate::scenario::di
     resolve::load(file, &options.reading())
 }
 
-fn print_plans(loaded: &[Loaded]) -> Exit {
+/// Prints every resolved plan.
+pub(super) fn print_plans(loaded: &[Loaded]) -> Exit {
     for plan in loaded.iter().flat_map(|loaded| &loaded.plans) {
         let head = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
