@@ -3,6 +3,7 @@
 //! `cargo bench --bench engine` prints the table of `docs/performance.md`; `-- quick` makes fewer and shorter
 //! rounds; `-- instructions` runs the supermarket once, for `valgrind --tool=callgrind` to count.
 
+#[expect(dead_code, reason = "the floor on its own in benches/peers uses the rest of it")]
 #[path = "floor/mod.rs"]
 mod floor;
 
@@ -114,6 +115,7 @@ fn main() {
 }
 
 /// Two threads over one, on seeds, by the clock on the wall.
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 fn threads(calls: u64) {
     let plan = supermarket(100, calls / 2, "0ms", 8);
     let wall = |threads| {

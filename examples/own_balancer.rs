@@ -6,7 +6,7 @@
 //! ```
 
 use plimsoll::base::id::EndpointId;
-use plimsoll::base::rand::Rand;
+use plimsoll::base::rand::{Bits, Rand};
 use plimsoll::base::time::Instant;
 use plimsoll::policy::balancer::{Balancer, Endpoints, Pick, Request};
 use plimsoll::scenario::resolve;

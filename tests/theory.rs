@@ -224,7 +224,7 @@ fn rotation_and_chance_over_many_servers() {
     let eight = Case { calls: r#"rate = "6k/s""#, backends: EIGHT, duration_s: 120, ..ONE };
     eight.agrees(&["G-rr-n8-r0.75-mean_sojourn", "G-rr-n8-r0.75-p50", "G-rr-n8-r0.75-p99"]);
     Case { balancer: "\"random\"", ..eight }.agrees(&["G-rrnd-n8-r0.75-mean"]);
-    Case { calls: r#"rate = "42500/s""#, backends: FIFTY, duration_s: 35, ..ONE }
+    Case { calls: r#"rate = "42500/s""#, backends: FIFTY, duration_s: 25, ..ONE }
         .agrees(&["G-rr-n50-r0.85-mean_sojourn", "G-rr-n50-r0.85-p99"]);
 }
 
@@ -241,7 +241,7 @@ fn two_choices_and_the_shortest_queue() {
         .agrees(&["G-sq-n3-d3-n-r0.6-mean_sojourn", "G-sq-n3-d3-n-r0.6-p99"]);
     Case { calls: r#"rate = "15k/s""#, backends: TWENTY, balancer: REPLACED, duration_s: 60, ..ONE }
         .agrees(&["G-sqfin-n20-d2-r-l0.75"]);
-    Case { calls: r#"rate = "42500/s""#, backends: FIFTY, balancer: DISTINCT, duration_s: 40, ..ONE }
+    Case { calls: r#"rate = "42500/s""#, backends: FIFTY, balancer: DISTINCT, duration_s: 25, ..ONE }
         .agrees(&["G-sqfin-n50-d2-n-l0.85"]);
 }
 
@@ -326,7 +326,7 @@ fn poisson_arrivals_see_time_averages() {
 
 #[test]
 fn wrong_servers_are_caught() {
-    let at = |calls, backends| Case { calls, backends, ..ONE };
+    let at = |calls, backends| Case { calls, backends, duration_s: 300, ..ONE };
     let right = r#"rate = "600/s""#;
     at(right, r#"service = "1ms""#).is_caught_by("G-mm1-r0.6-mean_sojourn");
     at(right, LOGNORMAL).is_caught_by("G-mm1-r0.6-mean_sojourn");
@@ -339,7 +339,7 @@ fn wrong_servers_are_caught() {
     at(right, HYPEREXPONENTIAL).is_caught_by("G-psins-hyperexp2-r0.6-mean");
     at(r#"rate = "615/s""#, EXPONENTIAL).is_caught_by("G-mm1-r0.6-mean_sojourn");
     at(right, r#"service = { exponential = { mean = "1.025ms" } }"#).is_caught_by("G-mm1-r0.6-mean_sojourn");
-    let two_queues = r#"count = 3, service = { exponential = { mean = "1ms" } }"#;
-    Case { calls: r#"rate = "2250/s""#, backends: two_queues, duration_s: 250, ..ONE }
+    let three_queues = r#"count = 3, service = { exponential = { mean = "1ms" } }"#;
+    Case { calls: r#"rate = "2250/s""#, backends: three_queues, duration_s: 100, ..ONE }
         .is_caught_by("G-mmc-c3-r0.75-mean_sojourn");
 }

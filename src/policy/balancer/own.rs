@@ -31,6 +31,14 @@ impl Strategy {
         }
     }
 
+    /// Its name in the catalogue, or the one that somebody gave it.
+    pub fn name(&self) -> &str {
+        match self {
+            Strategy::Listed(spec) => spec.name(),
+            Strategy::Own(own) => &own.name,
+        }
+    }
+
     /// The row of the catalogue, if it is one.
     pub fn listed(&self) -> Option<&Spec> {
         match self {
