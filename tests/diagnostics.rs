@@ -1,6 +1,8 @@
 //! Bad scenario files, each with the exact text that it must be refused with. Snapshots stand beside the files;
 //! `INSTA_UPDATE=always cargo test --test diagnostics` rewrites them.
 
+#![expect(clippy::disallowed_methods, reason = "how long a refusal takes is what is tested")]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
