@@ -32,7 +32,7 @@ fn the_generated_code_is_that_of_the_protocol() {
 mod worlds {
     //! The same scenario in both worlds: what should agree does, and what cannot be played is refused.
 
-    use plimsoll::base::time::Instant;
+    use plimsoll::base::time::{Duration, Instant};
     use plimsoll::live::{self, Error, Settings};
     use plimsoll::measure::summary::Summary;
     use plimsoll::record::Nothing;
@@ -159,31 +159,89 @@ mod worlds {
     }
 
     #[test]
+    fn calls_that_wait_behind_a_stall_are_not_forgotten() {
+        // A tenth of the calls comes while everything stands still. A client that waits for replies would send hardly
+        // any of them, and an average over what it did send would hide the stall.
+        let plan = plan(
+            r#"
+            duration = "4s"
+            warmup = "0s"
+            drain = "2s"
+            seeds = 1
+            calls = { rate = "250/s", arrivals = "constant" }
+            clients = [{ count = 1 }]
+            backends = [{ count = 1, workers = 1000, service = "1ms" }]
+            faults = [{ at = "2s", for = "400ms", hang = {} }]
+            contenders = { round_robin = { balancer = "round_robin" } }
+            "#,
+        );
+        let timeline = plan.timeline(1);
+        let (mut virtually, mut live) = (Vec::new(), Vec::new());
+        plimsoll::sim::run(&plan, 0, 1, &timeline.effects, &mut virtually);
+        live::run(&plan, 0, 1, &timeline.effects, &Settings::default(), &mut live).expect("the run succeeds");
+        let slow = |records: &[(Instant, Record)]| {
+            let waited = |(at, record): &&(Instant, Record)| matches!(record, Record::Ended { born, .. } if at.since(*born) > Duration::from_millis(200));
+            records.iter().filter(waited).count() as f64
+        };
+        near("calls that took longer than half the stall", slow(&virtually), slow(&live), 15.0);
+        assert!(slow(&live) >= 40.0, "only {} calls felt the stall", slow(&live));
+    }
+
+    /// A fleet that is at rest for a long time, with a piece of a scenario file added.
+    fn calm(extra: &str, calls: &str) -> Plan {
+        plan(&format!(
+            r#"
+            duration = "10m"
+            seeds = 1
+            calls = {calls}
+            clients = [{{ count = 2 }}]
+            backends = [{{ count = 3, service = "5ms" }}]
+            contenders = {{ random = {{ balancer = "random" }} }}
+            {extra}
+            "#
+        ))
+    }
+
+    const CALLS: &str = r#"{ rate = "100/s", keys = { uniform = { count = 50 } } }"#;
+
+    #[test]
     fn what_is_not_played_is_refused_before_anything_starts() {
         let refused = |extra: &str, calls: &str, needle: &str| {
-            let plan = plan(&format!(
-                r#"
-                duration = "10m"
-                seeds = 1
-                calls = {calls}
-                clients = [{{ count = 2 }}]
-                backends = [{{ count = 3, service = "5ms" }}]
-                contenders = {{ random = {{ balancer = "random" }} }}
-                {extra}
-                "#
-            ));
-            let run = live::run(&plan, 0, 1, &plan.timeline(1).effects, &Settings::default(), &mut Nothing);
-            match run {
+            let plan = calm(extra, calls);
+            match live::run(&plan, 0, 1, &plan.timeline(1).effects, &Settings::default(), &mut Nothing) {
                 Err(Error::Refused(all)) => assert!(all.iter().any(|why| why.contains(needle)), "{needle}: {all:?}"),
                 other => panic!("{needle}: {other:?}"),
             }
         };
-        let calm = r#"{ rate = "100/s" }"#;
-        refused("", r#"{ rate = "1001/s" }"#, "more than 1000 calls/s");
+        refused("", r#"{ rate = "1001/s" }"#, "faster than 1000/s");
         refused("", r#"{ rate = "900/s", arrivals = { steps = { at = [["5s", "2k/s"]] } } }"#, "in one second");
-        refused("discovery = { push = { delay = \"1ms\" } }", calm, "static discovery");
-        refused("network = { loss = \"1%\" }", calm, "loses messages");
-        refused("faults = [{ at = \"1s\", kill = {} }]", calm, "vanish");
-        refused("faults = [{ at = \"1s\", for = \"1s\", partition = {} }]", calm, "cuts the network");
+        refused("", r#"{ users = 5, think = "10ms" }"#, "closed workload");
+        refused("discovery = { push = { delay = \"1ms\" } }", CALLS, "static discovery");
+        refused("network = { loss = \"1%\" }", CALLS, "loses messages");
+        refused("faults = [{ at = \"1s\", kill = {} }]", CALLS, "vanish");
+        refused("faults = [{ at = \"1s\", for = \"1s\", partition = {} }]", CALLS, "cuts the network");
+        refused("faults = [{ at = \"1s\", rolling_deploy = {} }]", CALLS, "drains");
+    }
+
+    #[test]
+    fn the_faults_that_are_said_to_be_played_are() {
+        let faults = [
+            ("crash", "{}"),
+            ("restart", "{}"),
+            ("churn", "{}"),
+            ("slow", "{ factor = 2 }"),
+            ("noisy_neighbour", "{}"),
+            ("brownout", "{}"),
+            ("errors", "{ rate = '10%' }"),
+            ("hang", "{}"),
+            ("pause", "{ length = '100ms' }"),
+            ("surge", "{ factor = 2 }"),
+            ("move_hot_keys", "{}"),
+        ];
+        for (name, config) in faults {
+            let plan = calm(&format!("faults = [{{ at = '2m', {name} = {config} }}]"), CALLS);
+            assert!(live::support::SUPPORTED.contains(name), "{name} is not said to be played");
+            assert_eq!(live::support::refusals(&plan, &plan.timeline(1).effects), [""; 0], "{name}");
+        }
     }
 }

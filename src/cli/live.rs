@@ -62,7 +62,8 @@ fn announce(loaded: &[crate::scenario::resolve::Loaded], plans: &[(&Path, Plan)]
     let runs: u64 = plans.iter().map(|(_, plan)| plan.contenders.len() as u64).sum();
     let nanos: u64 = plans.iter().map(|(_, plan)| plan.duration.as_nanos() * plan.contenders.len() as u64).sum();
     let seconds = nanos / 1_000_000_000;
-    eprintln!("live: {runs} runs one after the other, about {}m{:02}s and a drain each", seconds / 60, seconds % 60);
+    let each = if runs == 1 { "1 run".to_owned() } else { format!("{runs} runs, one after the other") };
+    eprintln!("live: {each}: about {}m{:02}s in all, and what open calls need to end", seconds / 60, seconds % 60);
     if loaded.iter().flat_map(|loaded| &loaded.plans).any(|plan| plan.seeds.len() > 1) {
         eprintln!("live: only the first seed is played; intervals and gates need `plimsoll run`");
     }

@@ -322,6 +322,10 @@ impl Client {
         self.world.runtime.spawn(async move {
             // An end is an end, be it a farewell or a reset.
             let _ = driver.await;
+            let (world, from) = (&client.world, client.backends[backend.index()].zone);
+            let (place, key) = (client.place, u64::from(backend.0));
+            let news = world.delays.one_way(from, place.zone, key, place.id.0, Purpose::Inbound);
+            world.wait(world.clock.now(), news).await;
             client.disconnected(backend, number);
         });
     }

@@ -40,7 +40,7 @@ pub(super) type Driver = Connection<TokioIo<TcpStream>, Body, TokioExecutor>;
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     sender: SendRequest<Body>,
-    port: u16,
+    origin: Uri,
 }
 
 /// Connects to a port of this machine.
@@ -62,7 +62,8 @@ async fn shake_hands(port: u16) -> std::io::Result<(Link, Driver)> {
         .handshake(TokioIo::new(stream))
         .await
         .map_err(std::io::Error::other)?;
-    Ok((Link { sender, port }, driver))
+    let origin = format!("http://127.0.0.1:{port}/").parse().map_err(std::io::Error::other)?;
+    Ok((Link { sender, origin }, driver))
 }
 
 impl Link {
@@ -80,8 +81,8 @@ impl Link {
     }
 
     fn client(self) -> EchoClient<Link> {
-        let origin = Uri::builder().scheme("http").authority(format!("127.0.0.1:{}", self.port)).path_and_query("/");
-        EchoClient::with_origin(self, origin.build().expect("an address is a valid origin"))
+        let origin = self.origin.clone();
+        EchoClient::with_origin(self, origin)
     }
 }
 

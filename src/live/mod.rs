@@ -351,9 +351,9 @@ fn listings(plan: &Plan) -> Arc<[Listing]> {
     initial.map(listing).collect()
 }
 
-/// A lock whose holder panicked has lost its run.
+/// Locks. Whoever panicked with a lock has lost the run, and everybody who needs the lock loses it with them.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().expect("no part of the run has panicked")
 }
 
 /// Threads for sockets: the machine's other cores belong to nobody in particular.

@@ -253,7 +253,10 @@ struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.backend.forget(self.job);
+        // Where a run ends in a panic, nobody keeps books any more.
+        if !std::thread::panicking() {
+            self.backend.forget(self.job);
+        }
     }
 }
 

@@ -17,8 +17,8 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// What the live world can do, for those who asked for more.
 pub const SUPPORTED: &str = "the live world plays static discovery, open workloads of up to 1,000 calls/s, network \
-     delays, and the faults crash, restart (without drain), slow, brownout, errors, hang, pause, surge and move_hot_keys; \
-     `plimsoll run` plays everything";
+     delays, and the faults crash, restart (without drain), churn, slow, noisy_neighbour, brownout, errors, hang, \
+     pause, surge and move_hot_keys; `plimsoll run` plays everything";
 
 /// Why a plan cannot be played, a sentence each; empty if it can.
 pub fn refusals(plan: &Plan, timeline: &[(Instant, Effect)]) -> Vec<String> {
@@ -38,28 +38,30 @@ pub fn refusals(plan: &Plan, timeline: &[(Instant, Effect)]) -> Vec<String> {
     }
     let effects: std::collections::BTreeSet<&str> = timeline.iter().filter_map(|(_, effect)| refused(effect)).collect();
     out.extend(effects.into_iter().map(str::to_owned));
+    out.extend(rate_refusal(plan));
     if out.is_empty() {
-        out.extend(rate_refusal(plan, timeline));
+        out.extend(peak_refusal(plan, timeline));
     }
     out
 }
 
-fn rate_refusal(plan: &Plan, timeline: &[(Instant, Effect)]) -> Option<String> {
-    let Source::Open { rate, .. } = &plan.calls.source else {
-        return Some("users wait for their replies (a closed workload)".to_owned());
-    };
-    if rate.value() > f64::from(MOST_CALLS) {
-        return Some(format!("{rate} are more than {MOST_CALLS} calls/s"));
+fn rate_refusal(plan: &Plan) -> Option<String> {
+    match &plan.calls.source {
+        Source::Closed { .. } => Some("users wait for their replies (a closed workload)".to_owned()),
+        Source::Open { rate, .. } if rate.value() > f64::from(MOST_CALLS) => {
+            Some(format!("calls arrive at {rate}, faster than {MOST_CALLS}/s"))
+        }
+        Source::Open { .. } => None,
     }
-    // What a Poisson process at the limit exceeds once in thousands of years.
+}
+
+/// The schedule tells what ramps, steps and surges come to.
+fn peak_refusal(plan: &Plan, timeline: &[(Instant, Effect)]) -> Option<String> {
+    // A Poisson process at the limit exceeds this once in thousands of years.
     let most = f64::from(MOST_CALLS) + 6.0 * f64::from(MOST_CALLS).sqrt();
     let second = |birth: &Birth| birth.at.as_nanos() / Duration::from_secs(1).as_nanos();
-    let calls = schedule(
-        plan,
-        plan.seeds[0],
-        timeline,
-        (most * plan.horizon().since(Instant::ZERO).as_secs_f64()) as usize + 1_000,
-    );
+    let enough = (most * (plan.horizon().since(Instant::ZERO).as_secs_f64() + 1.0)) as usize;
+    let calls = schedule(plan, plan.seeds[0], timeline, enough);
     let busiest = calls.chunk_by(|a, b| second(a) == second(b)).map(<[Birth]>::len).max().unwrap_or(0);
     (busiest as f64 > most).then(|| format!("{busiest} calls come in one second, more than {MOST_CALLS}"))
 }
