@@ -5,7 +5,7 @@
 //! use plimsoll::{scenario, study};
 //!
 //! let text = r#"
-//!     # Two choices or one queue?
+//!     ## Two choices or one queue?
 //!     name = "two-choices"
 //!     duration = "60s"
 //!     seeds = 2

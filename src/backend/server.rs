@@ -202,7 +202,9 @@ impl Server {
     fn start(&mut self, now: Instant, job: Job) {
         let need = start(&self.kind, self.started, &mut self.cache, &mut self.looked, now, &job);
         let takes = stretch(need, self.slow);
-        self.push_running(Running { done: now.as_nanos() + takes, since: now.as_nanos(), job });
+        // While nothing moves, what is left counts from the moment things stopped, as it does for all inside.
+        let from = self.frozen_since.unwrap_or(now);
+        self.push_running(Running { done: from.as_nanos() + takes, since: now.as_nanos(), job });
     }
 
     #[inline]
