@@ -153,6 +153,13 @@ mod tests {
     }
 
     #[test]
+    fn members_have_names() {
+        assert_eq!((Animal::WHAT, Animal::NAMES), ("animal", &["cat", "dog"][..]));
+        assert_eq!(Animal::ALIASES, [("cat", &["feline"][..]), ("dog", &[])]);
+        assert_eq!(Animal::Cat(Soft { n: 0 }).name(), "cat");
+    }
+
+    #[test]
     fn mistakes_are_named() {
         assert!(read("a = 'dog'").unwrap_err().contains("cannot stand alone: missing field `mean`"));
         assert!(read("a = 'cow'").unwrap_err().contains("unknown variant `cow`, expected `cat` or `dog`"));

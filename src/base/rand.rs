@@ -20,6 +20,11 @@ impl Seed {
         Seed { run, path: String::new() }
     }
 
+    /// The root of the same run: for what clients have in common.
+    pub fn root(&self) -> Seed {
+        Seed::new(self.run)
+    }
+
     /// The seed below a name.
     pub fn child(&self, name: &str) -> Seed {
         let path = if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) };

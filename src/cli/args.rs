@@ -202,6 +202,7 @@ pub(super) struct ExplainOptions {
 /// Prints completions for a shell.
 pub(super) fn completions(shell: clap_complete::Shell) -> Exit {
     let mut command = Arguments::command();
-    clap_complete::generate(shell, &mut command, "plimsoll", &mut std::io::stdout());
-    Exit::Pass
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut command, "plimsoll", &mut text);
+    super::run::say(&String::from_utf8_lossy(&text))
 }

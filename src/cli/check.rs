@@ -34,11 +34,9 @@ fn lines(judged: &Judged) -> String {
 }
 
 fn line(scenario: &str, gate: &GateLine) -> String {
-    let GateLine { contender, metric, limit, value, interval, seeds, verdict, .. } = gate;
-    let interval = if interval.is_empty() { String::new() } else { format!(" [{interval}]") };
-    let text = format!(
-        "{:<10} {scenario} · {contender}: {metric} {limit}: {value}{interval}, {seeds} seeds\n",
-        verdict.text()
-    );
-    crate::report::text::clean(text.trim_end()) + "\n"
+    let GateLine { contender, metric, limit, value, interval, seeds, verdict, remark, .. } = gate;
+    let gap = if interval.is_empty() { "" } else { " " };
+    let more = if remark.is_empty() { String::new() } else { format!(" ({remark})") };
+    let text = format!("{scenario} · {contender}: {metric} {limit}: {value}{gap}{interval}, {seeds} seeds{more}");
+    format!("{:<10} {}\n", verdict.text(), crate::report::text::clean(&text))
 }

@@ -3,11 +3,10 @@
 use serde_json::json;
 
 use crate::judge::compare;
-use crate::judge::gate::{self, Line, Shown, Verdict};
+use crate::judge::gate;
 use crate::judge::rule::{Limit as RuleLimit, Rule};
-use crate::measure::catalog::{self, Unit};
 use crate::measure::summary::Study;
-use crate::report::{self, Comparison, GateLine, Page};
+use crate::report::{self, Comparison, GateLine, Page, judged};
 use crate::scenario::plan::{Expect, Limit, Plan};
 
 /// A study with what was judged about it.
@@ -30,8 +29,8 @@ impl Judged {
 pub(super) fn judge(plan: &Plan, study: Study) -> Judged {
     let rules: Vec<Rule> = plan.expects.iter().map(|expect| rule(plan, expect)).collect();
     let report = gate::judge(&study, &rules);
-    let gates: Vec<GateLine> = report.lines.iter().map(|line| gate_line(&study, line)).collect();
-    let comparisons = compare::compare(&study).into_iter().map(comparison).collect();
+    let gates: Vec<GateLine> = judged::gate_lines(&study, &report);
+    let comparisons = judged::comparisons(&compare::compare(&study));
     let plan_json = serde_json::to_string_pretty(plan).unwrap_or_default();
     let run_json = run_json(plan, &study, &report);
     Judged { study, comparisons, report, gates, plan_json, run_json }
@@ -48,63 +47,6 @@ fn rule(plan: &Plan, expect: &Expect) -> Rule {
             Limit::NoWorseThan { contender, margin } => RuleLimit::NoWorseThan { contender, margin },
         },
         place: format!("{}:{}", plan.name, expect.line),
-    }
-}
-
-fn comparison(found: compare::Comparison) -> Comparison {
-    Comparison {
-        metric: found.metric.to_owned(),
-        contender: found.contender,
-        mean: found.mean,
-        ci: found.ci.map(|interval| (interval.low, interval.high)),
-        delta: found.delta,
-        delta_ci: found.delta_ci.map(|interval| (interval.low, interval.high)),
-        separated: found.separated,
-        relative: found.relative,
-    }
-}
-
-fn gate_line(study: &Study, line: &Line) -> GateLine {
-    let show = |value: f64| match line.shown {
-        Shown::Change => format!("{:+.2} %", value * 100.0),
-        Shown::Mean | Shown::Median | Shown::Difference => in_unit(&line.metric, value),
-    };
-    let mut value = line.value.map_or_else(|| "unknown".to_owned(), show);
-    if let Some(remark) = &line.remark {
-        value = format!("{value} ({remark})");
-    }
-    if let Verdict::Undecided(why) = &line.verdict {
-        value = format!("{value} ({why})");
-    }
-    GateLine {
-        rule: if line.implied { format!("{} (implied)", line.place) } else { line.place.clone() },
-        contender: study.contenders[line.contender].name.clone(),
-        metric: line.metric.clone(),
-        limit: line.limit.clone(),
-        value,
-        interval: line
-            .interval
-            .map_or_else(String::new, |interval| format!("{} … {}", show(interval.low), show(interval.high))),
-        seeds: line.seeds,
-        verdict: match line.verdict {
-            Verdict::Pass => report::Verdict::Pass,
-            Verdict::Fail => report::Verdict::Fail,
-            Verdict::Undecided(_) => report::Verdict::Undecided,
-        },
-    }
-}
-
-/// A value with the unit of its metric.
-fn in_unit(metric: &str, value: f64) -> String {
-    if value.is_infinite() {
-        return "never".to_owned();
-    }
-    let digits = |value: f64| report::number::short(value);
-    match catalog::find(metric).map(|metric| metric.unit) {
-        Some(Unit::Ms) => format!("{} ms", digits(value)),
-        Some(Unit::PerSecond) => format!("{}/s", digits(value)),
-        Some(Unit::Calls) => digits(value),
-        Some(Unit::Ratio) | None => digits(value),
     }
 }
 

@@ -72,7 +72,6 @@ impl Presence {
         let backend = member(group, group.size - 1)?;
         let state = &mut self.backends[backend.index()];
         state.wanted = true;
-        state.draining = None;
         (state.absences == 0).then_some(Effect::Up { backend })
     }
 
@@ -111,11 +110,7 @@ impl Presence {
         let state = &mut self.backends[backend.index()];
         let was_away = state.absences > 0;
         state.absences = state.absences.saturating_sub(1);
-        let is_there = was_away && state.absences == 0 && state.wanted;
-        if is_there {
-            state.draining = None;
-        }
-        is_there
+        was_away && state.absences == 0 && state.wanted
     }
 }
 

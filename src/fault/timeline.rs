@@ -199,7 +199,7 @@ impl Schedule {
                 number += 1;
             }
         }
-
+        occurrences.sort_by_key(|occurrence| occurrence.at);
         occurrences
     }
 }

@@ -267,7 +267,8 @@ mod tests {
         study.contenders[1].runs = runs;
         let report = judge(&study, &[versus_base(1, "latency_p99")]);
         assert_eq!((report.lines.len(), report.exit_code()), (2, 0));
-        assert_eq!(report.lines[0].remark.as_deref(), Some("identical"));
+        let line = &report.lines[0];
+        assert_eq!((line.remark.as_deref(), line.shown, line.value), (Some("identical"), Shown::Difference, Some(0.0)));
         study.contenders.iter_mut().for_each(|c| c.runs.iter_mut().for_each(|run| run.digests.outcome.clear()));
         let report = judge(&study, &[versus_base(1, "latency_p99")]);
         assert_ne!(report.lines[0].remark.as_deref(), Some("identical"), "no digest is no proof");

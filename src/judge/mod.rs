@@ -1,4 +1,4 @@
-//! From numbers to verdicts: contenders against the baseline ([`compare`]), and gates against what somebody
+//! From numbers to verdicts: contenders against the baseline ([`compare()`]), and gates against what somebody
 //! promised ([`gate`]).
 //!
 //! Both are pure functions of a [`crate::measure::summary::Study`]: running again cannot change a verdict, and a

@@ -60,8 +60,8 @@ pub struct RecoverySpan {
 ///   deviation (Hampel, JASA 1974), which a few odd windows do not move. Errors may also be above by 4 standard
 ///   deviations of a count of that size.
 ///
-/// With lognormal noise of up to 25 % on a window's p99, 40 quiet windows and 120 after the fault, this shows a
-/// quiet fleet as disturbed in one run of twenty at most; where three scatters stay below 10 %, in none.
+/// With independent lognormal noise of up to 25 % on a window's p99, 40 quiet windows and 120 after the fault, this
+/// shows a quiet fleet as disturbed in one run of twenty at most; where three scatters stay below 10 %, in none.
 ///
 /// [`Reacted::Unknown`] without a call in the quiet; [`Reacted::Never`] if one of the last [`GROUP`] windows is
 /// disturbed, or if nothing is left to see after the fault.

@@ -27,7 +27,7 @@ use crate::base::time::{Duration, Instant};
 #[serde(deny_unknown_fields)]
 pub struct ChannelSpec {
     /// Which endpoint takes a call.
-    pub balancer: balancer::catalog::Spec,
+    pub balancer: balancer::own::Strategy,
     /// What happens after a failed attempt; nothing by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<retry::Config>,

@@ -104,7 +104,10 @@ impl Digester {
     pub fn finish(&self) -> Digests {
         let mut outcome = Lanes::new("outcome");
         outcome.pair(self.outcome.0, self.outcome.1);
-        Digests { workload: self.workload.hex(), outcome: outcome.hex(), run: self.run.hex() }
+        // Births are in the workload's digest already.
+        let mut run = self.run;
+        run.pair(self.workload.a, self.workload.b);
+        Digests { workload: self.workload.hex(), outcome: outcome.hex(), run: run.hex() }
     }
 }
 
@@ -125,33 +128,25 @@ impl Sink for Digester {
         let at_ns = at.as_nanos();
         match record {
             Record::Born { call, client, class, key, demand, deadline } => {
-                let who = u64::from(client.0) << 16 | u64::from(*class);
                 if at < self.counted_until && !self.closed {
+                    let who = u64::from(client.0) << 16 | u64::from(*class);
                     self.workload.pair(call.0 ^ who.rotate_left(32), at_ns);
                     self.workload.pair(key.unwrap_or(u64::MAX), demand.to_bits() ^ optional(*deadline).rotate_left(1));
                 }
-                self.run.pair(at_ns, 1 << 56 | call.0);
             }
             Record::Sent { call, attempt, backend, .. } => {
-                self.run
-                    .pair(at_ns ^ call.0.rotate_left(40), 2 << 56 | u64::from(backend.0) << 24 | u64::from(*attempt));
+                self.run.pair(at_ns ^ call.0.rotate_left(40), u64::from(backend.0) << 24 | u64::from(*attempt));
             }
-            // What happens inside a server follows from what arrived there, and shows in when its answers come.
-            Record::Arrived { .. } | Record::Served { .. } => {}
-            Record::Looked { backend, hit } => {
-                self.run.pair(at_ns, 5 << 56 | u64::from(backend.0) << 1 | u64::from(*hit));
-            }
-            Record::Done { call, attempt, outcome, .. } => {
-                self.run
-                    .pair(at_ns ^ call.0.rotate_left(40), 6 << 56 | u64::from(*attempt) << 16 | outcome_word(*outcome));
-            }
+            // What happens inside a server follows from what arrived there and shows in when its answers come; an
+            // answer shows in what the channel does next.
+            Record::Arrived { .. } | Record::Served { .. } | Record::Looked { .. } | Record::Done { .. } => {}
             Record::Ended { call, outcome, attempts, backend, .. } => {
                 let last = backend.map_or(u64::MAX, |backend| u64::from(backend.0));
                 let how = outcome_word(*outcome) << 32 | u64::from(*attempts);
                 let (x, y) = (fold(call.0 ^ K0, at_ns ^ K1), fold(how ^ K2, last ^ K1));
                 self.outcome.0 = self.outcome.0.wrapping_add(fold(x ^ K2, y ^ K0));
                 self.outcome.1 = self.outcome.1.wrapping_add(fold(y ^ x.rotate_left(17), x ^ K1));
-                self.run.pair(at_ns ^ call.0.rotate_left(40), 7 << 56 | how);
+                self.run.pair(x, y);
             }
             Record::Member { backend, up } => {
                 self.run.pair(at_ns, 8 << 56 | u64::from(backend.0) << 1 | u64::from(*up));

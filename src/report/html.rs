@@ -147,7 +147,7 @@ fn gates(page: &Page<'_>) -> Markup {
                             td { span class={ "badge " (gate.verdict.text()) } { (gate.verdict.text()) } }
                             td { (clean(&gate.contender)) }
                             td title=(clean(&gate.rule)) { (metric_link(&gate.metric)) }
-                            td { (clean(&gate.limit)) }
+                            td { (clean(&gate.limit)) @if !gate.remark.is_empty() { span class="remark" { (clean(&gate.remark)) } } }
                             td class="n" { (clean(&gate.value)) }
                             td { (clean(&gate.interval)) }
                             td class="n" { (gate.seeds) }

@@ -5,13 +5,14 @@
 //! A number that is not known is an empty cell, a gap in a line or a dash; it never turns into a zero. Text of
 //! others (names, the question, the plan) is escaped for the place it goes to, each place by its own rule.
 
-use crate::base::math::student_t_quantile;
+use crate::measure::stats::mean_and_interval;
 use crate::measure::summary::Study;
 
 pub mod chart;
 pub mod csv;
 pub mod folder;
 pub mod html;
+pub mod judged;
 pub mod number;
 pub mod score;
 pub mod terminal;
@@ -74,6 +75,8 @@ pub struct GateLine {
     pub seeds: u32,
     /// The judgement.
     pub verdict: Verdict,
+    /// Why it is undecided, or what else is worth saying; often empty.
+    pub remark: String,
 }
 
 /// What a gate says. Undecided is not a pass.
@@ -130,29 +133,11 @@ pub fn digest(study: &Study) -> String {
 /// finite value. The interval needs two of them.
 pub fn mean_interval(values: &[Option<f64>]) -> (Option<f64>, Option<(f64, f64)>) {
     let known: Vec<f64> = values.iter().flatten().copied().filter(|value| value.is_finite()).collect();
-    if known.is_empty() || known.len() < values.len() {
+    if known.len() < values.len() {
         return (None, None);
     }
-    let n = known.len() as f64;
-    let mean = known.iter().sum::<f64>() / n;
-    if known.len() < 2 {
-        return (Some(mean), None);
-    }
-    let variance = known.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / (n - 1.0);
-    let half = student_t_quantile(0.975, known.len() as u32 - 1) * (variance / n).sqrt();
-    (Some(mean), Some((mean - half, mean + half)))
-}
-
-/// The median, endless values being the largest; `None` without values.
-pub fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(values[middle]),
-        _ if values[middle].is_infinite() => Some(values[middle]),
-        _ => Some(0.5 * (values[middle - 1] + values[middle])),
-    }
+    let (mean, interval) = mean_and_interval(&known);
+    (mean, interval.map(|interval| (interval.low, interval.high)))
 }
 
 #[cfg(test)]
@@ -170,13 +155,5 @@ mod tests {
         assert_eq!(mean, Some(2.0));
         // s = √2, so the half width is t(0.975, 1) = 12.706…
         assert!((high - 2.0 - 12.706_204_736).abs() < 1e-6 && (2.0 - low - 12.706_204_736).abs() < 1e-6);
-    }
-
-    #[test]
-    fn the_median_knows_endless_values() {
-        assert_eq!(median(&mut []), None);
-        assert_eq!(median(&mut [3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(&mut [f64::INFINITY, 1.0, 2.0, 4.0]), Some(3.0));
-        assert_eq!(median(&mut [f64::INFINITY, 1.0]), Some(f64::INFINITY));
     }
 }

@@ -101,16 +101,18 @@ pub fn with_unit(metric: &Metric, value: f64) -> String {
     }
 }
 
-/// Half an interval beside its value, with the value's decimals.
-pub fn half(metric: &Metric, value: f64, (low, high): (f64, f64)) -> String {
+/// A value and half its interval, both with as many decimals as the interval deserves.
+pub fn estimate(metric: &Metric, value: f64, (low, high): (f64, f64)) -> (String, String) {
     let (factor, _) = shown_unit(metric);
-    let digits = decimals(value * factor);
-    let half = 0.5 * (high - low).abs() * factor;
+    let (value, half) = (value * factor, 0.5 * (high - low).abs() * factor);
+    // Two digits of the uncertainty suffice, and the value has none beyond them.
+    let deserved = if half > 0.0 { decimals(half).saturating_sub(1) } else { usize::MAX };
+    let digits = decimals(value).min(deserved);
     let text = grouped(half, digits);
     if half > 0.0 && !text.chars().any(|c| matches!(c, '1'..='9')) {
-        return format!("<{}1", &text[..text.len() - 1]);
+        return (grouped(value, digits), format!("<{}1", &text[..text.len() - 1]));
     }
-    text
+    (grouped(value, digits), text)
 }
 
 /// A difference with its sign: in percent if relative, else in the unit of the metric.
@@ -218,9 +220,16 @@ mod tests {
         assert_eq!(with_unit(metric("time_to_recover"), 12_400.0), "12.4 s");
         assert_eq!(with_unit(metric("time_to_recover"), f64::INFINITY), "never");
         assert_eq!(with_unit(metric("load_cv"), 0.0123), "0.0123");
-        assert_eq!(half(metric("latency_p99"), 61.2, (60.0, 62.4)), "1.2");
-        assert_eq!(half(metric("latency_p99"), 612.0, (611.9, 612.1)), "<1");
-        assert_eq!(half(metric("latency_p99"), 6.12, (6.1199, 6.1201)), "<0.01");
+        let estimate = |key, value, half: f64| {
+            let (value, half) = estimate(metric(key), value, (value - half, value + half));
+            format!("{value} ±{half}")
+        };
+        assert_eq!(estimate("latency_p99", 61.2, 1.2), "61.2 ±1.2");
+        assert_eq!(estimate("latency_p99", 612.0, 0.1), "612 ±<1");
+        assert_eq!(estimate("latency_p99", 6.12, 0.0001), "6.12 ±<0.01");
+        assert_eq!(estimate("error_rate", 0.000_057_6, 0.000_196_6), "0.006 ±0.020");
+        assert_eq!(estimate("error_rate", 0.030_8, 0.014_2), "3.1 ±1.4");
+        assert_eq!(estimate("goodput", 8719.0, 0.0), "8,719 ±0");
     }
 
     #[test]

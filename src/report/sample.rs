@@ -175,6 +175,11 @@ pub fn gates() -> Vec<GateLine> {
         interval: interval.to_owned(),
         seeds: 10,
         verdict,
+        remark: if verdict == Verdict::Undecided {
+            "the interval contains the limit".to_owned()
+        } else {
+            String::new()
+        },
     };
     vec![
         line("nearest_first", "time_to_recover", "at most 30 s", "5.01 s", "all of 10 below", Verdict::Pass),

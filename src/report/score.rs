@@ -3,8 +3,9 @@
 //! A rank by point estimate alone would sell noise, so a cell is marked as best only together with all others
 //! whose intervals reach into its own, and not at all where that leaves nobody out.
 
-use super::{Comparison, Page, mean_interval, median};
+use super::{Comparison, Page, mean_interval};
 use crate::measure::catalog::{Better, METRICS, Metric, Scale, find};
+use crate::measure::stats::{median, median_interval};
 use crate::measure::summary::Contender;
 
 /// Values that a quantile needs beyond itself in every run before it is judged: `n · (1 - q)`.
@@ -23,7 +24,7 @@ pub struct Column {
 pub struct Cell {
     /// Mean over the seeds; for what can be endless the median, which may be infinite.
     pub value: Option<f64>,
-    /// 95 % interval of the mean.
+    /// 95 % interval of the mean, or of the median, which may reach to infinity.
     pub interval: Option<(f64, f64)>,
     /// Against the baseline; `None` for the baseline itself.
     pub delta: Option<Delta>,
@@ -71,7 +72,7 @@ pub enum Standing {
 const ALWAYS: [&str; 7] =
     ["latency_p50", "latency_p99", "latency_p999", "latency_mean", "error_rate", "goodput", "load_max_over_mean"];
 
-/// The metrics of the terminal: [`ALWAYS`], and those of the scenario's own subject.
+/// The metrics of the terminal: those that are always asked for, and those of the scenario's own subject.
 pub fn essential(page: &Page<'_>) -> Vec<Column> {
     columns(page, &[ALWAYS.as_slice(), &["time_to_recover", "cache_hit_rate"]].concat())
 }
@@ -109,10 +110,12 @@ impl Column {
         };
         let score = |cell: &Cell| cell.value.map(|value| value * sign);
         let Some(best) = self.cells.iter().filter_map(score).min_by(f64::total_cmp) else { return };
-        let reach = |cell: &Cell| cell.interval.map_or(score(cell), |(a, b)| Some((a * sign).min(b * sign)));
-        let bests = self.cells.iter().filter(|cell| score(cell) == Some(best));
-        let edge = bests.filter_map(|cell| cell.interval.map(|(a, b)| (a * sign).max(b * sign))).fold(best, f64::max);
-        let good: Vec<bool> = self.cells.iter().map(|cell| reach(cell).is_some_and(|low| low <= edge)).collect();
+        let bounds = |cell: &Cell| cell.interval.map(|(a, b)| ((a * sign).min(b * sign), (a * sign).max(b * sign)));
+        let bests = self.cells.iter().filter(|cell| score(cell) == Some(best)).filter_map(bounds);
+        // Without an interval there is only a point estimate, and no rank.
+        let Some(edge) = bests.map(|(_, high)| high).max_by(f64::total_cmp) else { return };
+        let reaches = |cell: &Cell| bounds(cell).is_some_and(|(low, _)| low <= edge);
+        let good: Vec<bool> = self.cells.iter().map(reaches).collect();
         if good.iter().all(|good| *good) || best == f64::INFINITY {
             return;
         }
@@ -136,7 +139,7 @@ fn cell(page: &Page<'_>, metric: &Metric, index: usize, contender: &Contender) -
     let told = page.comparisons.iter().find(|c| c.contender == index && c.metric == metric.key);
     let own = mean_interval(&values);
     let (value, interval) = match (metric.scale, told) {
-        (Scale::Endless, _) => (median(&mut known().copied().collect::<Vec<_>>()), None),
+        (Scale::Endless, _) => endless(&known().copied().collect::<Vec<_>>()),
         (_, Some(told)) => (told.mean, told.ci),
         _ => own,
     };
@@ -150,6 +153,11 @@ fn cell(page: &Page<'_>, metric: &Metric, index: usize, contender: &Contender) -
         endless: known().filter(|value| value.is_infinite()).count(),
         thin: is_thin(metric, contender),
     }
+}
+
+/// The median and its distribution-free interval.
+fn endless(values: &[f64]) -> (Option<f64>, Option<(f64, f64)>) {
+    (median(values), median_interval(values, 0.05).map(|interval| (interval.low, interval.high)))
 }
 
 fn delta(metric: &Metric, told: &Comparison) -> Option<Delta> {
@@ -217,6 +225,12 @@ mod tests {
         assert_eq!(bests(&[(10.0, 1.0), (11.5, 1.0)]), [false, false], "nobody is left out");
         assert_eq!(bests(&[(10.0, 0.1), (11.5, 0.1)]), [true, false]);
         assert_eq!(bests(&[(f64::INFINITY, 0.0), (f64::INFINITY, 0.0)]), [false, false]);
+        let mut bare = with(&[(10.0, 0.1), (11.5, 0.1)]);
+        for cell in &mut bare.cells {
+            *cell = Cell { value: cell.value, ..Cell::default() };
+        }
+        bare.mark_best();
+        assert!(bare.cells.iter().all(|cell| !cell.best), "a point estimate alone has no rank");
     }
 
     #[test]

@@ -6,10 +6,11 @@
 
 use anstyle::{AnsiColor, Style};
 
-use super::number::{UNKNOWN, bare, difference, half, shown_unit, stretch};
+use super::number::{UNKNOWN, bare, difference, estimate, shown_unit, stretch};
 use super::score::{Cell, Column, Delta, Standing, essential};
 use super::text::{clean, count_of, shorten, wrap};
 use super::{GateLine, Page, Verdict};
+use crate::measure::catalog::Scale;
 use crate::measure::summary::{EventFact, Facts};
 
 /// The comparison of a page in lines of at most `width` characters (never fewer than 60).
@@ -68,7 +69,7 @@ fn header(out: &mut Lines, facts: &Facts, width: usize) {
 /// The facts of a plan, each short enough to stand between dots.
 pub fn fact_parts(facts: &Facts) -> Vec<String> {
     let mut parts = vec![
-        format!("{} time", clean(&facts.world)),
+        if facts.world == "live" { "live servers".to_owned() } else { "virtual time".to_owned() },
         format!("{} ({} of it warm-up)", stretch(facts.duration_ns), stretch(facts.warmup_ns)),
         count_of(facts.seeds.len(), "seed", "seeds"),
         count_of(facts.clients as usize, "client", "clients"),
@@ -170,8 +171,12 @@ fn value(column: &Column, cell: &Cell) -> Piece {
     let Some(value) = cell.value else { return Piece(DIM, UNKNOWN.to_owned()) };
     let star = if cell.best { "*" } else { "" };
     let dagger = if cell.thin { "†" } else { "" };
-    let width = cell.interval.map_or(String::new(), |interval| format!(" ±{}", half(column.metric, value, interval)));
-    Piece(if cell.best { BOLD } else { PLAIN }, format!("{star}{}{dagger}{width}", bare(column.metric, value)))
+    let symmetric = cell.interval.filter(|_| column.metric.scale != Scale::Endless);
+    let (text, width) = match symmetric.map(|interval| estimate(column.metric, value, interval)) {
+        Some((text, half)) => (text, format!(" ±{half}")),
+        None => (bare(column.metric, value), String::new()),
+    };
+    Piece(if cell.best { BOLD } else { PLAIN }, format!("{star}{text}{dagger}{width}"))
 }
 
 fn delta(column: &Column, cell: &Cell) -> Piece {
@@ -290,8 +295,9 @@ fn gate_line(out: &mut Lines, gate: &GateLine, width: usize) {
     let mut parts = vec![clean(&gate.contender), clean(&gate.metric), clean(&gate.limit), clean(&gate.value)];
     parts.push(clean(&gate.interval));
     parts.push(count_of(gate.seeds as usize, "seed", "seeds"));
-    parts.retain(|part| !part.is_empty());
-    let lines = wrap_parts(&parts, width - VERDICT_WIDTH);
+    parts.retain(|part| !part.is_empty() && part != UNKNOWN);
+    let mut lines = wrap_parts(&parts, width - VERDICT_WIDTH);
+    lines.extend(wrap(&clean(&gate.remark), width - VERDICT_WIDTH));
     for (i, line) in lines.iter().enumerate() {
         let verdict = if i == 0 { gate.verdict.text() } else { "" };
         out.put(style_of_verdict(gate.verdict), verdict);

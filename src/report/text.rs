@@ -8,6 +8,11 @@ pub fn clean(text: &str) -> String {
     line.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
+/// Like [`clean`], but blanks stay as they are: for lines that are laid out already.
+pub fn printable(text: &str) -> String {
+    text.chars().filter(|c| visible(*c)).collect()
+}
+
 /// Like [`clean`], but lines and their indentation stay.
 pub fn clean_lines(text: &str) -> String {
     let spread = text.replace('\t', "    ");

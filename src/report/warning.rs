@@ -96,7 +96,7 @@ fn few_seeds(study: &Study) -> Option<String> {
     match study.facts.seeds.len() {
         0 => None,
         1 => Some("One seed is one sample: there are no intervals, and differences cannot be judged.".to_owned()),
-        n if n < 5 => Some(format!("With {n} seeds intervals are wide; differences are judged from 5 seeds on.")),
+        n if n < 5 => Some(format!("With {n} seeds intervals are wide, and little can be told apart.")),
         _ => None,
     }
 }
@@ -105,7 +105,7 @@ fn unfinished(study: &Study) -> Option<String> {
     let calls: u64 = study.contenders.iter().flat_map(|c| &c.runs).map(|run| run.accounting.unfinished).sum();
     let runs = runs_where(study, |run| run.accounting.unfinished > 0);
     let calls = count_of(calls as usize, "call was", "calls were");
-    sentence(runs, &format!("{calls} still open when the run was over and count as errors"))
+    sentence(runs, &format!("{calls} still open when the run was over; those that are counted are errors"))
 }
 
 fn ties(study: &Study) -> Option<String> {

@@ -14,6 +14,9 @@ use crate::base::time::{Duration, Instant};
 use crate::fault;
 use crate::fault::effect::Side;
 use crate::fault::{Fleet, Planned, Schedule, Timeline};
+use crate::policy::balancer::Balancer;
+use crate::policy::balancer::catalog::Context;
+use crate::policy::balancer::own::{Own, Strategy};
 use crate::policy::channel::ChannelSpec;
 use crate::workload::spec::Calls;
 
@@ -211,6 +214,18 @@ pub enum Limit {
 }
 
 impl Plan {
+    /// Lets a balancer compete that is not in the catalogue: `build` makes one for each client. The rest of its
+    /// configuration is that of the baseline, so that they differ in nothing else.
+    ///
+    /// # Panics
+    /// When there is a contender of this name already.
+    pub fn compete(&mut self, name: &str, build: impl Fn(&Context) -> Box<dyn Balancer> + Send + Sync + 'static) {
+        assert!(self.contenders.iter().all(|other| other.name != name), "there is a contender `{name}` already");
+        let balancer = Strategy::Own(Own::new(name, build));
+        let channel = ChannelSpec { balancer, ..self.contenders[self.baseline].channel.clone() };
+        self.contenders.push(ContenderPlan { name: name.to_owned(), channel });
+    }
+
     /// Number of clients.
     pub fn client_count(&self) -> u32 {
         self.clients.iter().map(|group| group.count).sum()

@@ -11,6 +11,9 @@ mod network;
 mod sections;
 mod sweep;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Read;
 use std::path::Path;
 
@@ -93,6 +96,7 @@ pub fn parse(text: &str, origin: &str, options: &Options) -> Result<Loaded, Find
         findings.push(Finding::error(0..0, "the file is empty", help));
         return Err(findings);
     }
+    #[expect(clippy::needless_late_init, reason = "the tree borrows from it, and must be dropped first")]
     let filled;
     let Some(mut root) = tree::parse(text, &mut findings) else { return Err(findings) };
     let variables = Variables { sets: &options.sets, environment: options.environment };

@@ -322,6 +322,7 @@ const MOST_NESTED: usize = 64;
 mod tests {
     use super::*;
 
+    #[expect(clippy::needless_late_init, reason = "the tree borrows from it, and must be dropped first")]
     fn value_of_a(text: &str, sets: &[(String, String)]) -> (Option<String>, Vec<String>) {
         let mut findings = Findings::new("a.toml", text);
         let environment = |name: &str| (name == "HOME_TOWN").then(|| "delft".to_owned());

@@ -27,6 +27,8 @@ pub(super) struct Client {
     /// When its wake-up is armed; [`Instant::NEVER`] if it is not.
     pub(super) armed: Instant,
     pub(super) list_version: u64,
+    /// Its watch of the registry is broken, and not open again yet.
+    pub(super) deaf: bool,
     /// The flight of the open attempt, by the slot of its call in the channel.
     flights: Vec<u32>,
     /// Number of messages that it has sent besides attempts: where their draws come from.
@@ -62,6 +64,7 @@ impl Client {
             place: Place { zone: group.zone, region, backend: None },
             armed: Instant::NEVER,
             list_version: 0,
+            deaf: false,
             flights: Vec::new(),
             sent: 0,
             key: context.seed.number("messages"),
@@ -209,7 +212,7 @@ impl<S: Sink> World<'_, S> {
         let from = self.clients[client].place;
         let to = self.backends[backend.index()].place;
         let cut = self.network.cut(&from, &to);
-        let Some(open) = self.calls.places[tag as usize] else { return };
+        let Some(open) = &self.calls.places[tag as usize] else { return };
         let record = Record::Sent {
             call: open.call,
             attempt: attempt.number,

@@ -24,6 +24,7 @@ pub(super) mod kind {
     pub(in crate::sim) const EFFECT: u8 = 0;
     pub(in crate::sim) const REGISTRY: u8 = 1;
     pub(in crate::sim) const DRAINED: u8 = 2;
+    pub(in crate::sim) const RELIST: u8 = 3;
     pub(in crate::sim) const DONE: u8 = 8;
     pub(in crate::sim) const CANCEL: u8 = 9;
     pub(in crate::sim) const REPLY: u8 = 10;
@@ -207,6 +208,7 @@ impl<'a, S: Sink> World<'a, S> {
             kind::EFFECT => self.on_effect(event.handle()),
             kind::REGISTRY => self.on_registry_due(BackendId(entity)),
             kind::DRAINED => self.on_drained(BackendId(entity)),
+            kind::RELIST => self.on_relist(),
             other => unreachable!("an event of kind {other}"),
         }
     }

@@ -87,6 +87,12 @@ impl Registry {
         self.delay.as_ref().map_or(Duration::ZERO, |delay| delay.sample(&mut self.rand))
     }
 
+    /// How long a client whose watch was cut off waits before it opens it again: as long as a member that was cut
+    /// off does before it tries its next keep-alive.
+    pub(super) fn retry(&self) -> Duration {
+        if let Mode::Lease { keepalive, .. } = self.mode { keepalive } else { Duration::ZERO }
+    }
+
     /// A backend starts: it registers at once. Hands out nothing; ask [`Registry::take_changed`].
     pub(super) fn on_up(&mut self, now: Instant, backend: BackendId) {
         let entry = &mut self.entries[backend.index()];

@@ -180,6 +180,9 @@ impl<S: Sink> World<'_, S> {
                 self.set_mute(BackendId(at as u32), cut_off);
             }
         }
+        for client in &mut self.clients {
+            client.deaf |= self.network.is_cut_off(&client.place);
+        }
         if mode == Some(CutMode::Refuse) {
             self.break_across_cuts();
         }
@@ -243,9 +246,8 @@ impl<S: Sink> World<'_, S> {
             let (kind, entity) = if out { (kind::ARRIVE, flight.backend.0) } else { (kind::REPLY, flight.client.0) };
             self.queue.push(Event::new(self.now + delay, kind, entity, at));
         }
-        if !self.registry.is_out() {
-            self.publish_again();
-        }
+        let at = self.now + self.registry.retry();
+        self.queue.push(Event::new(at, kind::RELIST, 0, 0));
     }
 
     /// Attempts that vanished and are now known to be dead.
@@ -286,14 +288,26 @@ impl<S: Sink> World<'_, S> {
         self.publish_again();
     }
 
+    /// Whoever can reach the registry opens a broken watch again, and hears of what it missed.
+    pub(super) fn on_relist(&mut self) {
+        for client in &mut self.clients {
+            client.deaf &= self.network.is_cut_off(&client.place);
+        }
+        self.publish_again();
+    }
+
+    /// Tells everybody who listens and has not heard of the present list.
     fn publish_again(&mut self) {
+        if self.registry.is_out() {
+            return;
+        }
         let list = self.registry.list();
         let version = self.list_version;
         for client in 0..self.clients.len() {
             // The draw is made for everybody, so that who is cut off moves nothing for the others.
             let delay = self.registry.delay();
             let told = self.clients[client].list_version >= version;
-            if !told && !self.network.is_cut_off(&self.clients[client].place) {
+            if !told && !self.clients[client].deaf {
                 self.tell(client, delay, Message::List { version, list: list.clone() });
             }
         }

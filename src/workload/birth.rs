@@ -38,6 +38,7 @@ pub struct Births {
     what: What,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one for each run, and a box would cost every birth a step")]
 #[derive(Debug)]
 enum Origin {
     Open { clock: Clock },
@@ -108,7 +109,7 @@ impl Births {
     #[inline]
     pub fn next_open(&mut self) -> Option<Birth> {
         let Origin::Open { clock } = &mut self.source else { return None };
-        let at = clock.next();
+        let at = clock.next_arrival();
         (at != Instant::NEVER).then(|| self.what.birth(at))
     }
 

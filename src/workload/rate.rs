@@ -78,7 +78,7 @@ impl Clock {
 
     /// The next arrival; [`Instant::NEVER`] if the rate is zero for good.
     #[inline]
-    pub fn next(&mut self) -> Instant {
+    pub fn next_arrival(&mut self) -> Instant {
         let need = match self.spacing {
             Spacing::Poisson => -math::ln(self.rand.unit()),
             Spacing::Constant => 1.0,
@@ -182,7 +182,7 @@ mod tests {
     fn per_ten_seconds(mut clock: Clock) -> Vec<u64> {
         let mut counts = vec![0; 10];
         loop {
-            let slot = (clock.next().as_nanos() / 10_000_000_000) as usize;
+            let slot = (clock.next_arrival().as_nanos() / 10_000_000_000) as usize;
             match counts.get_mut(slot) {
                 Some(count) => *count += 1,
                 None => return counts,
@@ -193,14 +193,14 @@ mod tests {
     #[test]
     fn constant_arrivals_are_equally_spaced() {
         let mut clock = clock(Arrivals::Constant(Plain {}), 4.0);
-        let at: Vec<u64> = (0..3).map(|_| clock.next().as_nanos()).collect();
+        let at: Vec<u64> = (0..3).map(|_| clock.next_arrival().as_nanos()).collect();
         assert_eq!(at, [250_000_000, 500_000_000, 750_000_000]);
     }
 
     #[test]
     fn bursts_come_together_at_the_same_mean_rate() {
         let mut bursts = clock(Arrivals::Bursts(Bursts { size: 5, gap: Duration::ZERO }), 100.0);
-        let at: Vec<Instant> = (0..10).map(|_| bursts.next()).collect();
+        let at: Vec<Instant> = (0..10).map(|_| bursts.next_arrival()).collect();
         assert!(at[..5].iter().all(|x| *x == at[0]) && at[5..].iter().all(|x| *x == at[5]) && at[0] < at[5]);
         let total: u64 =
             per_ten_seconds(clock(Arrivals::Bursts(Bursts { size: 5, gap: Duration::ZERO }), 100.0)).iter().sum();
@@ -226,9 +226,9 @@ mod tests {
     #[test]
     fn a_surge_scales_the_pending_gap() {
         let mut clock = clock(Arrivals::Constant(Plain {}), 1.0);
-        assert_eq!(clock.next(), Instant::from_nanos(1_000_000_000));
+        assert_eq!(clock.next_arrival(), Instant::from_nanos(1_000_000_000));
         assert_eq!(clock.set_surge(Instant::from_nanos(500_000_000), 5.0), Instant::from_nanos(600_000_000));
-        assert_eq!(clock.next(), Instant::from_nanos(800_000_000));
+        assert_eq!(clock.next_arrival(), Instant::from_nanos(800_000_000));
         assert_eq!(clock.set_surge(Instant::from_nanos(700_000_000), 1.0), Instant::from_nanos(1_200_000_000));
     }
 }

@@ -98,6 +98,11 @@ fn whoever_says_goodbye_can_still_die() {
     check(&[restart(), kill(15)], 60, "10 drain 0 in 8s, 15 down 0 silent, 45 up 0");
     check(&[restart(), kill(18)], 60, "10 drain 0 in 8s, 48 up 0");
     check(&[kill(5), restart()], 60, "5 down 0 silent, 35 up 0");
+    // Counted out, taken away, counted in again: it is still in its first goodbye when it is killed.
+    let remove = row(r#"{"scale": {"remove": 1}}"#, 10, 5, 0).on(&[0]);
+    let restart = row(r#"{"restart": {"drain": true, "down": "20s", "stagger": "3s"}}"#, 9, 0, 0).on(&[1, 2]);
+    let kill = row(r#""kill""#, 20, 30, 0).on(&[2]);
+    check(&[remove, restart, kill], 60, "9 drain 1 in 20s, 10 drain 2 in 30s, 20 down 2 silent, 29 up 1, 50 up 2");
 }
 
 #[test]
@@ -120,6 +125,11 @@ fn sizes_add_up() {
     check(&[add, to], 60, "10 up 3, 10 up 4, 20 drain 4 in 30s, 40 drain 3 in 30s, 40 drain 2 in 30s");
     let add = |at| scale(r#"{"scale": {"add": 1}}"#, at, 0);
     check(&[add(10), add(20), add(30)], 60, "10 up 3, 20 up 4");
+    // What the reserve does not have is not counted either.
+    let to = scale(r#"{"scale": {"to": 9}}"#, 10, 0);
+    let remove = scale(r#"{"scale": {"remove": 2}}"#, 20, 0);
+    let kill = row(r#""kill""#, 30, 0, 0).on(&[2, 3, 4]);
+    check(&[to, remove, kill], 60, "10 up 3, 10 up 4, 20 drain 4 in 30s, 20 drain 3 in 30s, 30 down 2 silent");
 }
 
 #[test]
@@ -194,4 +204,5 @@ fn spans_tell_what_a_reader_asks() {
 fn what_ends_by_itself_takes_no_for() {
     let restart = |lasts| unfold_rows(&[row(r#""restart""#, 10, lasts, 0)], 60, 1);
     assert_eq!(restart(2), restart(0));
+    check(&[row(r#"{"pause": {"length": "5s"}}"#, 10, 2, 0).on(&[0])], 60, "10 freeze 0, 15 thaw 0");
 }

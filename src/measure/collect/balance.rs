@@ -29,6 +29,7 @@ pub(super) struct Fold {
     seconds: u64,
     column: Stretch,
     heat: Heat,
+    window_counts: Vec<u64>,
     next: u64,
 }
 
@@ -68,6 +69,7 @@ impl Fold {
                 backends_per_row: per_row as u32,
                 rows: vec![Vec::new(); n.div_ceil(per_row)],
             },
+            window_counts: vec![0; n],
             next: 0,
         };
         fold.next = fold.soonest();
@@ -77,14 +79,6 @@ impl Fold {
     #[inline]
     pub(super) fn on_sent(&mut self, backend: BackendId) {
         self.counts[backend.index()] += 1;
-    }
-
-    /// Closes every stretch that ends at or before `at`.
-    #[inline]
-    pub(super) fn turn(&mut self, at: Instant) {
-        while at.as_nanos() >= self.next {
-            self.close(self.next);
-        }
     }
 
     /// When the next stretch ends.
@@ -98,7 +92,9 @@ impl Fold {
         self.second.next.min(self.column.next).min(warmup).min(end)
     }
 
-    fn close(&mut self, at: u64) {
+    /// Closes the stretches that end at `at`, which is [`Fold::next`].
+    pub(super) fn close(&mut self, at: Instant) {
+        let at = at.as_nanos();
         if at == self.second.next {
             self.close_second();
         }
@@ -169,8 +165,14 @@ impl Fold {
         until.min(self.duration).saturating_sub(from.max(self.warmup))
     }
 
-    pub(super) fn over(&mut self, at: Instant) {
-        self.turn(at);
+    /// How uneven the attempts fell since this was asked last: `(max over mean, cv)`.
+    pub(super) fn since_last_window(&mut self) -> Option<(f64, f64)> {
+        let got = self.counts.iter().zip(&self.window_counts).map(|(now, then)| (now - then) as f64);
+        let fair =
+            |(i, got): (usize, f64)| (got, if self.up[i] || got > 0.0 { f64::from(self.weights[i]) } else { 0.0 });
+        let found = unevenness(got.enumerate().map(fair));
+        self.window_counts.copy_from_slice(&self.counts);
+        found.map(|found| (found.max_over_mean, found.cv))
     }
 
     pub(super) fn finish(mut self) -> (Spread, Heat) {

@@ -91,12 +91,13 @@ impl Fold {
         for word in &frame.workload {
             digests.workload_word(*word);
         }
+        let windows = windows::Fold::new(&frame);
         Fold {
             digests,
             in_flight: InFlight::default(),
             outcome: outcome::Fold::new(frame.warmup, frame.duration),
             balance: balance::Fold::new(&frame),
-            windows: windows::Fold::new(&frame),
+            windows,
             keys: frame.keyed.then(keys::Fold::default),
             detect: reaction::Detect::new(&frame),
             tallies: vec![BackendTally::default(); frame.backends.len()],
@@ -141,7 +142,26 @@ impl Fold {
         self.in_flight.advance(at);
         self.in_flight.ended += 1;
         self.outcome.on_ended(at, born, outcome, attempts);
-        self.windows.on_ended(at - born, outcome);
+        self.windows.on_ended(at, born, outcome);
+    }
+
+    /// Closes every stretch of time that ends at or before `at`.
+    #[cold]
+    fn turn(&mut self, at: Instant) {
+        loop {
+            let next = self.windows.next().min(self.balance.next());
+            self.turn_at = next;
+            if next > at {
+                return;
+            }
+            if self.windows.next() == next {
+                let uneven = self.balance.since_last_window();
+                self.windows.close(uneven);
+            }
+            if self.balance.next() == next {
+                self.balance.close(next);
+            }
+        }
     }
 
     /// What the run comes to. `events` and `ties` are the world's own counts.
@@ -184,9 +204,7 @@ impl Sink for Fold {
     fn put(&mut self, at: Instant, record: &Record) {
         self.digests.put(at, record);
         if at >= self.turn_at {
-            self.windows.turn(at);
-            self.balance.turn(at);
-            self.turn_at = self.windows.next().min(self.balance.next());
+            self.turn(at);
         }
         match record {
             Record::Born { .. } => {
@@ -234,8 +252,7 @@ impl Sink for Fold {
             Record::Effect { .. } => {}
             Record::Over { unfinished } => {
                 self.in_flight.unfinished = *unfinished;
-                self.windows.over(at);
-                self.balance.over(at);
+                self.windows.over();
             }
         }
     }

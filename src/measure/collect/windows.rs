@@ -47,24 +47,18 @@ impl Fold {
         }
     }
 
-    /// Closes the windows that end at or before `at`.
-    #[inline]
-    pub(super) fn turn(&mut self, at: Instant) {
-        while at.as_nanos() >= self.next {
-            self.close();
-        }
-    }
-
     /// When the present window ends.
     pub(super) fn next(&self) -> Instant {
         Instant::from_nanos(self.next)
     }
 
-    fn close(&mut self) {
+    /// The present window ends; `uneven` is the balance within it, `(max over mean, cv)`.
+    pub(super) fn close(&mut self, uneven: Option<(f64, f64)>) {
         let mut window = std::mem::take(&mut self.present);
         window.p50_ns = self.latency.quantile(0.5).map(Duration::as_nanos);
         window.p99_ns = self.latency.quantile(0.99).map(Duration::as_nanos);
         window.in_flight_max = window.in_flight_max.max(self.open);
+        (window.max_over_mean, window.cv) = uneven.map_or((None, None), |(max, cv)| (Some(max), Some(cv)));
         self.latency.clear();
         if self.next < self.end.saturating_add(self.step) {
             self.windows.push(window);
@@ -90,31 +84,30 @@ impl Fold {
     }
 
     #[inline]
-    pub(super) fn on_ended(&mut self, took: Duration, outcome: Outcome) {
+    pub(super) fn on_ended(&mut self, at: Instant, born: Instant, outcome: Outcome) {
         self.open = self.open.saturating_sub(1);
         match outcome {
             Ok(()) => {
                 self.present.good += 1;
-                self.latency.record(took);
+                self.latency.record(at - born);
             }
-            Err(failure) if failure.cause == Cause::Unfinished => self.on_unfinished(took),
+            Err(failure) if failure.cause == Cause::Unfinished => self.on_unfinished(born),
             Err(_) => self.present.failed += 1,
         }
     }
 
-    fn on_unfinished(&mut self, age: Duration) {
-        let now = self.next - self.step;
-        let window = (now.saturating_sub(age.as_nanos()) / self.step) as usize;
+    fn on_unfinished(&mut self, born: Instant) {
+        let window = (born.as_nanos() / self.step) as usize;
         if self.unfinished.len() <= window {
             self.unfinished.resize(window + 1, 0);
         }
         self.unfinished[window] += 1;
     }
 
-    pub(super) fn over(&mut self, at: Instant) {
-        self.turn(at);
+    /// The last window ends with the run, if it has begun within the measured stretch.
+    pub(super) fn over(&mut self) {
         if self.next - self.step < self.end {
-            self.close();
+            self.close(None);
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Balancer;
-use super::{hash, rotate, sample, scan};
+use super::{hash, nest, rotate, sample, scan};
 use crate::base::choice::choice;
 use crate::base::id::{ClientId, RegionId, ZoneId};
 use crate::base::rand::Seed;
@@ -62,6 +62,8 @@ pub struct Card {
     pub aliases: &'static [&'static str],
     /// The room it lives in.
     pub family: &'static str,
+    /// What it promises besides what all balancers do. The contract suite holds it to it.
+    pub promises: &'static [Promise],
     /// Source of its file; the card is the `//!` head of it.
     source_file: &'static str,
     /// The JSON Schema of its parameters.
@@ -85,6 +87,19 @@ impl Card {
     }
 }
 
+/// What a balancer may promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// In the long run each endpoint gets calls in proportion to its weight.
+    Weights,
+    /// An endpoint of weight 0 gets none, unless all that are ready have weight 0.
+    ZeroNever,
+    /// A key goes to one endpoint while the endpoints stay as they are.
+    Sticky,
+    /// When an endpoint leaves, few keys of the others move.
+    LittleDisruption,
+}
+
 /// The labels that every card has, in this order.
 pub const LABELS: &[&str] = &["Origin:", "Observes:", "Cost:", "Draws:", "Fails when:"];
 
@@ -104,7 +119,8 @@ pub fn parameters(card: &Card) -> Vec<serde_json::Value> {
 }
 
 macro_rules! balancers {
-    ($( $(#[$meta:meta])* $Variant:ident = $name:literal [$($alias:literal),*] => $family:ident :: $module:ident; )*) => {
+    ($( $(#[$meta:meta])* $Variant:ident = $name:literal [$($alias:literal),*] => $family:ident :: $module:ident
+        $(, promises [$($promise:ident),*])?; )*) => {
         choice! {
             /// A balancer as a scenario file asks for it.
             pub enum Spec as "balancer" {
@@ -132,6 +148,7 @@ macro_rules! balancers {
             name: $name,
             aliases: &[$($alias),*],
             family: stringify!($family),
+            promises: &[$($(Promise::$promise),*)?],
             source_file: include_str!(concat!(stringify!($family), "/", stringify!($module), ".rs")),
             schema: || schemars::schema_for!($family::$module::Config),
         } ),* ];
@@ -144,19 +161,19 @@ balancers! {
     /// Each in turn.
     RoundRobin = "round_robin" ["rr", "RoundRobin", "ROUND_ROBIN", "roundrobin"] => rotate::round_robin;
     /// Weighted turns, spread evenly.
-    WrrSmooth = "wrr_smooth" ["swrr", "nginx_rr", "wrr", "weighted_round_robin_smooth"] => rotate::wrr_smooth;
+    WrrSmooth = "wrr_smooth" ["swrr", "nginx_rr", "wrr", "weighted_round_robin_smooth"] => rotate::wrr_smooth, promises [Weights, ZeroNever];
     /// Weighted turns by earliest deadline.
-    WrrEdf = "wrr_edf" ["edf", "envoy_rr"] => rotate::wrr_edf;
+    WrrEdf = "wrr_edf" ["edf", "envoy_rr"] => rotate::wrr_edf, promises [Weights, ZeroNever];
     /// Weighted turns by repetition.
-    WrrList = "wrr_list" ["weighted_round_robin_list", "static_list"] => rotate::wrr_list;
+    WrrList = "wrr_list" ["weighted_round_robin_list", "static_list"] => rotate::wrr_list, promises [Weights, ZeroNever];
     /// Weighted turns from a map.
-    WrrMap = "wrr_map" ["static_rr"] => rotate::wrr_map;
+    WrrMap = "wrr_map" ["static_rr"] => rotate::wrr_map, promises [Weights, ZeroNever];
     /// Weighted turns by static stride.
-    WrrStaticStride = "wrr_static_stride" ["static_stride"] => rotate::wrr_static_stride;
+    WrrStaticStride = "wrr_static_stride" ["static_stride"] => rotate::wrr_static_stride, promises [Weights];
     /// Any, alike.
     Random = "random" ["rand", "RANDOM"] => sample::random;
     /// Any, in proportion to weights.
-    WeightedRandom = "weighted_random" [] => sample::weighted_random;
+    WeightedRandom = "weighted_random" [] => sample::weighted_random, promises [Weights, ZeroNever];
     /// The fewest open calls among a few drawn.
     LeastRequest = "least_request" ["LEAST_REQUEST", "p2c", "random_two", "po2c", "least_request_experimental"]
         => sample::least_request;
@@ -164,15 +181,19 @@ balancers! {
     PeakEwma = "peak_ewma" ["p2c_peak_ewma", "PeakEwma"] => sample::peak_ewma;
     /// The fewest open calls of all.
     LeastConnections = "least_connections" ["least_conn", "leastconn", "jsq", "leastactive",
-        "least_outstanding_requests", "lor", "full_scan", "heap"] => scan::least_connections;
+        "least_outstanding_requests", "lor", "full_scan", "heap"] => scan::least_connections, promises [ZeroNever];
     /// gRPC's ring.
-    RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash;
+    RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash, promises [Sticky, LittleDisruption];
     /// A ring with a fixed number of points an endpoint.
-    HashRingVnodes = "hash_ring_vnodes" ["consistent_hash", "chash"] => hash::hash_ring_vnodes;
+    HashRingVnodes = "hash_ring_vnodes" ["consistent_hash", "chash"] => hash::hash_ring_vnodes, promises [Sticky, LittleDisruption];
     /// A table of slots.
-    Maglev = "maglev" ["MAGLEV"] => hash::maglev;
+    Maglev = "maglev" ["MAGLEV"] => hash::maglev, promises [Sticky, LittleDisruption];
     /// A ring on which nobody gets much more than the mean.
-    BoundedLoad = "bounded_load" ["chbl", "hash_balance_factor"] => hash::bounded_load;
+    BoundedLoad = "bounded_load" ["chbl", "hash_balance_factor"] => hash::bounded_load, promises [Sticky, LittleDisruption];
+    /// The nearest zone first.
+    LocalityFirst = "locality_first" ["geo", "nearest"] => nest::locality_first;
+    /// A region for each client, by weight.
+    Gslb = "gslb" [] => nest::gslb;
 }
 
 #[cfg(test)]

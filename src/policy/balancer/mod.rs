@@ -5,7 +5,11 @@
 //! open attempts it may read from the view, which counts them for every balancer alike.
 
 pub mod catalog;
+#[cfg(test)]
+mod contract;
 pub mod hash;
+pub mod nest;
+pub mod own;
 pub mod rotate;
 pub mod sample;
 pub mod scan;

@@ -102,9 +102,12 @@ impl World {
     /// Lets time pass, waking the balancer whenever it asked for it.
     pub fn advance(&mut self, by: Duration) {
         let until = self.now + by;
+        let mut wakes = 0;
         while let Some(at) = self.balancer.next_timeout().filter(|at| *at <= until) {
             self.now = self.now.max(at);
             self.balancer.on_timeout(self.now, &self.table.view());
+            wakes += 1;
+            assert!(wakes < 1_000_000, "it never stops asking to be woken");
         }
         self.now = until;
     }
@@ -142,7 +145,11 @@ impl World {
 
     /// Ends an attempt on place `i` with a load report.
     pub fn done_with(&mut self, i: usize, took: Duration, outcome: Outcome, load: Option<&LoadReport>) {
-        let endpoint = self.id(i);
+        self.ended(self.id(i), took, outcome, load);
+    }
+
+    /// Ends an attempt, wherever its endpoint is by now.
+    pub fn ended(&mut self, endpoint: EndpointId, took: Duration, outcome: Outcome, load: Option<&LoadReport>) {
         self.table.on_ended(endpoint);
         self.balancer.on_feedback(self.now, &Feedback::Done { endpoint, took, outcome, load }, &self.table.view());
     }

@@ -28,7 +28,7 @@ pub fn explaining(metric: &str) -> Option<&'static Row> {
 pub static CHARTS: &[Row] = &[
     Row {
         name: "latency",
-        title: "Latency over virtual time",
+        title: "Latency over time",
         read: "The strong line is the 99th percentile of each window, the thin one the median, and the band lies between \
                them. Scales are logarithmic and shared, so equal heights are equal latencies. A call belongs to the \
                window in which it ended; only calls that ended well count.",
@@ -54,7 +54,7 @@ pub static CHARTS: &[Row] = &[
     },
     Row {
         name: "imbalance",
-        title: "Imbalance over virtual time",
+        title: "Imbalance over time",
         read: "The strong line is the busiest backend's load over its fair share (1 is even), the dashed one the \
                coefficient of variation over all backends (0 is even). Few calls per window look uneven by chance \
                alone, so compare contenders, not absolute heights.",
@@ -92,7 +92,7 @@ pub static CHARTS: &[Row] = &[
         name: "paired",
         title: "Differences to the baseline, seed by seed",
         read: "A dot is one seed: the contender against the baseline on exactly the same calls. The bar is the interval of the mean \
-               difference. A bar that touches the zero line is a tie, however far its middle lies from it.",
+               difference, wide enough for all of them to hold at once. A bar that touches the zero line is a tie, however far its middle lies from it.",
         metrics: &[],
         draw: paired::draw,
     },

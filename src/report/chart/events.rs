@@ -15,6 +15,8 @@ const EDGE: f64 = 0.4;
 const SIZE: f64 = 10.0;
 /// More separate shades than this are drawn as fewer, wider ones.
 const SPANS_MAX: usize = 60;
+/// More ends than this are not marked by lines.
+const EDGES_MAX: usize = 24;
 /// More kinds of faults than this share the last letter's line in the key.
 const KINDS_MAX: usize = 8;
 
@@ -32,12 +34,12 @@ struct Kind {
     first: (u64, u64),
 }
 
-/// A stretch in seconds, and the kind of its first fault.
+/// A stretch in seconds; without a kind where several were merged.
 #[derive(Clone, Copy)]
 struct Span {
     from: f64,
     until: f64,
-    kind: usize,
+    kind: Option<usize>,
 }
 
 impl Events {
@@ -54,7 +56,7 @@ impl Events {
             kinds[kind].count += 1;
             let end = facts.duration_ns;
             let seconds = |ns: u64| ns.min(end) as f64 / 1e9;
-            spans.push(Span { from: seconds(event.from_ns), until: seconds(event.until_ns), kind });
+            spans.push(Span { from: seconds(event.from_ns), until: seconds(event.until_ns), kind: Some(kind) });
         }
         spans.sort_by(|a, b| a.from.total_cmp(&b.from));
         Events { warmup: facts.warmup_ns as f64 / 1e9, kinds, spans: merged(spans, facts.duration_ns as f64 / 1e9) }
@@ -86,14 +88,14 @@ impl Events {
         }
         let places = || self.spans.iter().map(|span| (x.at(span.from), x.at(span.until)));
         canvas.spans("fault", places(), top, bottom - top);
-        canvas.spans("edge", places().map(|(from, _)| (from - EDGE, from + EDGE)), top, bottom - top);
+        edges(canvas, places().map(|(from, _)| from), top, bottom);
     }
 
     /// Only the lane, and thin lines at both ends of each fault: for panels whose colours must not be tinted.
     pub fn draw_edges(&self, canvas: &mut Canvas, x: &Axis, top: f64, bottom: f64) {
         self.draw_lane(canvas, x, top);
         let ends = self.spans.iter().flat_map(|span| [span.from, span.until]).map(|at| x.at(at));
-        canvas.spans("edge", ends.map(|at| (at - EDGE, at + EDGE)), top, bottom - top);
+        edges(canvas, ends, top, bottom);
     }
 
     fn draw_lane(&self, canvas: &mut Canvas, x: &Axis, top: f64) {
@@ -111,7 +113,8 @@ impl Events {
         let mut taken = f64::NEG_INFINITY;
         for span in &self.spans {
             let from = x.at(span.from);
-            let text = if speaks { self.kinds[span.kind].label.clone() } else { letter(span.kind) };
+            let Some(kind) = span.kind else { continue };
+            let text = if speaks { self.kinds[kind].label.clone() } else { letter(kind) };
             if from > taken {
                 canvas.text("ts fl", from, top - 7.5, Anchor::Start, &text);
                 taken = from + text_width(&text, SIZE) + 4.0;
@@ -123,8 +126,8 @@ impl Events {
     fn speaks(&self, x: &Axis) -> bool {
         let (_, end) = x.range();
         let room = |i: usize| x.at(self.spans.get(i + 1).map_or(end, |next| next.from)) - x.at(self.spans[i].from);
-        let fits = |(i, span): (usize, &Span)| text_width(&self.kinds[span.kind].label, SIZE) + 4.0 < room(i);
-        self.spans.iter().enumerate().all(fits)
+        let width = |kind: usize| text_width(&self.kinds[kind].label, SIZE) + 4.0;
+        self.spans.iter().enumerate().all(|(i, span)| span.kind.is_some_and(|kind| width(kind) < room(i)))
     }
 }
 
@@ -140,28 +143,36 @@ impl Kind {
     }
 }
 
-/// Neighbours that would melt into one shade anyway, until there are few enough.
-fn merged(spans: Vec<Span>, end: f64) -> Vec<Span> {
+/// Thin lines, unless there are so many that they would hide what they mark.
+fn edges(canvas: &mut Canvas, places: impl Iterator<Item = f64> + Clone, top: f64, bottom: f64) {
+    if places.clone().count() <= EDGES_MAX {
+        canvas.spans("edge", places.map(|at| (at - EDGE, at + EDGE)), top, bottom - top);
+    }
+}
+
+/// Neighbours that would melt into one shade anyway, until there are few enough. Close ones of one kind melt
+/// first; what melts across kinds has no name any more.
+fn merged(mut spans: Vec<Span>, end: f64) -> Vec<Span> {
     let mut gap = end / 1_000.0;
     loop {
-        let mut out: Vec<Span> = Vec::new();
-        for span in &spans {
-            match out.last_mut() {
-                Some(last) if span.from - last.until <= gap && last.kind == span.kind => {
-                    last.until = last.until.max(span.until)
-                }
-                _ => out.push(*span),
-            }
-        }
-        if out.len() <= SPANS_MAX {
-            return out;
-        }
-        if gap > end {
-            out.truncate(SPANS_MAX);
-            return out;
+        let across = gap > end / 200.0;
+        spans = spans.into_iter().fold(Vec::new(), |out, span| melt(out, span, gap, across));
+        if spans.len() <= SPANS_MAX || gap > end {
+            return spans;
         }
         gap *= 2.0;
     }
+}
+
+fn melt(mut out: Vec<Span>, span: Span, gap: f64, across: bool) -> Vec<Span> {
+    match out.last_mut() {
+        Some(last) if span.from - last.until <= gap && (across || last.kind == span.kind) => {
+            last.until = last.until.max(span.until);
+            last.kind = last.kind.filter(|kind| Some(*kind) == span.kind);
+        }
+        _ => out.push(span),
+    }
+    out
 }
 
 fn letter(i: usize) -> String {
@@ -196,6 +207,7 @@ mod tests {
         let many: Vec<(&str, u64, u64)> = (0..99).map(|i| (["crash", "slow"][i as usize % 2], i, i)).collect();
         let events = Events::of(&facts(&many));
         assert!(events.spans.len() <= SPANS_MAX);
+        assert!(events.spans.last().expect("some").until > 97.0, "none is lost");
         assert_eq!(events.key(&Axis::time(100.0).between(0.0, 800.0))[0], "A crash, 50 times from 0 s");
     }
 }

@@ -2,9 +2,10 @@
 
 use super::axis::Axis;
 use super::canvas::Canvas;
-use super::lines::{Line, condensed, largest, middle, over_seeds, thinned};
+use super::lines::{Line, condensed, largest, over_seeds, thinned};
 use super::panels::{self, Frame, Shape, dash, hue};
 use super::{Figure, Table, seeds_note};
+use crate::measure::stats::median;
 use crate::report::Page;
 use crate::report::number::{UNKNOWN, short, trimmed};
 use crate::report::text::clean;
@@ -63,7 +64,7 @@ fn table(page: &Page<'_>, pairs: &[Pair]) -> Table {
     for (contender, pair) in page.study.contenders.iter().zip(pairs) {
         head.push(format!("{} p50 (ms)", clean(&contender.name)));
         head.push(format!("{} p99 (ms)", clean(&contender.name)));
-        columns.push(condensed(&pair.p50, ROWS, middle));
+        columns.push(condensed(&pair.p50, ROWS, median));
         columns.push(condensed(&pair.p99, ROWS, largest));
     }
     Table { caption: "Stretches of time: median of p50, largest p99".to_owned(), head, rows: rows(&columns, short) }

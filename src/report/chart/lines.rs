@@ -5,8 +5,8 @@
 //! of each bucket, so that no spike gets lost.
 
 use crate::measure::series::Window;
+use crate::measure::stats::median;
 use crate::measure::summary::Contender;
-use crate::report::median;
 
 /// Points of a line, in seconds of virtual time; `None` is a gap.
 pub type Line = Vec<(f64, Option<f64>)>;
@@ -20,9 +20,9 @@ pub fn over_seeds(contender: &Contender, end: f64, read: impl Fn(&Window, f64) -
     let count = contender.runs.iter().map(|run| run.series.windows.len()).max().unwrap_or(0);
     let point = |i: usize| {
         let windows = contender.runs.iter().map(|run| run.series.windows.get(i));
-        let mut known: Vec<f64> = windows.flatten().filter_map(|window| read(window, step)).collect();
+        let known: Vec<f64> = windows.flatten().filter_map(|window| read(window, step)).collect();
         let enough = known.len() * 2 >= contender.runs.len();
-        ((i as f64 + 0.5) * step, if enough { median(&mut known) } else { None })
+        ((i as f64 + 0.5) * step, if enough { median(&known) } else { None })
     };
     if step <= 0.0 {
         return Line::new();
@@ -83,16 +83,6 @@ pub fn condensed(line: &Line, rows: usize, fold: fn(&[f64]) -> Option<f64>) -> L
 /// The largest, if there is one.
 pub fn largest(values: &[f64]) -> Option<f64> {
     values.iter().copied().max_by(f64::total_cmp)
-}
-
-/// The mean, if there is one.
-pub fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// The middle one, if there is one.
-pub fn middle(values: &[f64]) -> Option<f64> {
-    median(&mut values.to_vec())
 }
 
 #[cfg(test)]

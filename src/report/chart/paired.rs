@@ -68,7 +68,9 @@ fn column<'a>(page: &Page<'a>, metric: &'static Metric, others: &[usize]) -> Opt
     let relative = metric.scale == Scale::Log;
     let seeds: Vec<Vec<(u64, f64)>> =
         others.iter().map(|i| pairs(metric, baseline, &study.contenders[*i], relative)).collect();
-    let told = |i: &usize| page.comparisons.iter().find(|c| c.contender == *i && c.metric == metric.key);
+    // A judge falls back to differences where a quotient makes no sense; those have no place on this axis.
+    let fits = |c: &&Comparison| c.metric == metric.key && c.relative == relative;
+    let told = |i: &usize| page.comparisons.iter().filter(fits).find(|c| c.contender == *i);
     let told: Vec<Option<&Comparison>> = others.iter().map(told).collect();
     let ends = told.iter().flatten().filter_map(|c| c.delta_ci).flat_map(|(low, high)| [low, high]);
     let ends = ends.filter_map(|end| if relative { (end > -1.0).then(|| ln(1.0 + end)) } else { Some(end) });

@@ -97,7 +97,8 @@ pub fn draw(study: &Study, shape: &Shape, draw: impl Fn(&mut Canvas, &Frame, usi
         canvas.line("axis", &[(frame.left, frame.bottom), (frame.right, frame.bottom)]);
         times(&mut canvas, &frame, i + layout.columns >= count);
     }
-    canvas.text("ts", WIDTH - RIGHT, layout.height - 4.0, Anchor::End, "virtual time (s)");
+    let time = if study.facts.world == "live" { "time (s)" } else { "virtual time (s)" };
+    canvas.text("ts", WIDTH - RIGHT, layout.height - 4.0, Anchor::End, time);
     canvas
 }
 

@@ -5,11 +5,12 @@ use super::canvas::{Anchor, Canvas, Marker, fit};
 use super::panels::{WIDTH, dash, hue};
 use super::{Figure, Table};
 use crate::base::math::ln;
+use crate::measure::stats::median;
 use crate::measure::summary::{Contender, QUANTILES};
+use crate::report::Page;
 use crate::report::number::{UNKNOWN, latency, short};
 use crate::report::score::enough_beyond;
 use crate::report::text::clean;
-use crate::report::{Page, median};
 
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 200.0;
@@ -61,9 +62,9 @@ fn curve(contender: &Contender) -> Curve {
         if !runs.iter().all(|latency| beyond(latency.count)) {
             return None;
         }
-        let mut values: Vec<f64> = runs.iter().filter_map(|l| l.quantile_ns(q)).map(|ns| ns as f64 / 1e6).collect();
+        let values: Vec<f64> = runs.iter().filter_map(|l| l.quantile_ns(q)).map(|ns| ns as f64 / 1e6).collect();
         let enough = runs.iter().all(|latency| enough_beyond(latency.count, q));
-        median(&mut values).map(|ms| (q, ms, enough))
+        median(&values).map(|ms| (q, ms, enough))
     };
     QUANTILES.iter().filter(|q| **q >= NINES[0].0).filter_map(|q| point(*q)).collect()
 }

@@ -5,10 +5,11 @@ use super::canvas::{Anchor, Canvas, fit};
 use super::panels::{WIDTH, hue};
 use super::{Figure, Table};
 use crate::measure::catalog::find;
+use crate::measure::stats::median;
 use crate::measure::summary::Contender;
+use crate::report::Page;
 use crate::report::number::{UNKNOWN, loose, short};
 use crate::report::text::clean;
-use crate::report::{Page, median};
 
 const LEFT: f64 = 176.0;
 const RIGHT: f64 = 112.0;
@@ -28,7 +29,11 @@ pub fn draw(page: &Page<'_>) -> Option<Figure> {
     let known = || times.iter().flat_map(|times| times.detect.iter().chain(&times.recover)).copied();
     known().next()?;
     let height = TOP + ROW * times.len() as f64 + BOTTOM;
-    let x = Axis::linear(known().filter(|s| s.is_finite()), 8.0, loose).between(LEFT, WIDTH - RIGHT);
+    // Without any finite time the axis shows how long there would have been time.
+    let first = page.study.facts.events.iter().map(|event| event.from_ns).min().unwrap_or(0);
+    let rest = page.study.facts.duration_ns.saturating_sub(first) as f64 / 1e9;
+    let finite = known().filter(|s| s.is_finite()).max_by(f64::total_cmp).unwrap_or(rest);
+    let x = Axis::linear([finite].into_iter(), 8.0, loose).between(LEFT, WIDTH - RIGHT);
     let mut canvas = Canvas::new(WIDTH, height);
     grid(&mut canvas, &x, height);
     for (i, (contender, times)) in page.study.contenders.iter().zip(&times).enumerate() {
@@ -71,7 +76,7 @@ fn grid(canvas: &mut Canvas, x: &Axis, height: f64) {
 fn row(canvas: &mut Canvas, i: usize, times: &Times, x: &Axis, y: f64) {
     let edge = WIDTH - RIGHT;
     let place = |seconds: f64| if seconds.is_finite() { x.at(seconds) } else { edge };
-    let (detect, recover) = (middle(&times.detect), middle(&times.recover));
+    let (detect, recover) = (median(&times.detect), median(&times.recover));
     if let Some(recover) = recover.filter(|_| detect.is_none_or(f64::is_finite)) {
         canvas.line(&format!("thick {}", hue(i)), &[(place(detect.unwrap_or(0.0)), y), (place(recover), y)]);
     }
@@ -108,15 +113,11 @@ fn row(canvas: &mut Canvas, i: usize, times: &Times, x: &Axis, y: f64) {
     canvas.text("ts", edge + 16.0, y + 3.5, Anchor::Start, &text);
 }
 
-fn middle(values: &[f64]) -> Option<f64> {
-    median(&mut values.to_vec())
-}
-
 fn table(page: &Page<'_>, times: &[Times]) -> Table {
     let head = ["contender", "detected (s, median)", "never detected", "recovered (s, median)", "never recovered"];
     let cells = |values: &[f64]| {
         let never = values.iter().filter(|s| s.is_infinite()).count();
-        [middle(values).map_or(UNKNOWN.to_owned(), short), format!("{never} of {}", values.len())]
+        [median(values).map_or(UNKNOWN.to_owned(), short), format!("{never} of {}", values.len())]
     };
     let row = |(contender, times): (&Contender, &Times)| {
         [clean(&contender.name)].into_iter().chain(cells(&times.detect)).chain(cells(&times.recover)).collect()

@@ -2,10 +2,11 @@
 
 use super::axis::Axis;
 use super::latency::{ROWS, rows};
-use super::lines::{Line, condensed, mean, over_seeds, thinned};
+use super::lines::{Line, condensed, over_seeds, thinned};
 use super::panels::{self, Shape};
 use super::{Figure, Table, seeds_note};
 use crate::measure::series::Window;
+use crate::measure::stats::mean;
 use crate::report::Page;
 use crate::report::number::{grouped, tick_count};
 use crate::report::text::clean;

@@ -7,7 +7,7 @@ use crate::measure::catalog::{Better, Scale};
 use crate::measure::summary::Contender;
 use crate::report::Page;
 use crate::report::chart::panels::hue;
-use crate::report::number::{UNKNOWN, bare, difference, half, shown_unit};
+use crate::report::number::{UNKNOWN, bare, difference, estimate, shown_unit};
 use crate::report::score::{Cell, Column, Delta, Standing, all, wide};
 use crate::report::text::{clean, count_of};
 
@@ -40,7 +40,7 @@ fn by_contender(page: &Page<'_>, columns: &[Column]) -> Markup {
                 @for column in columns { th scope="col" class="n" title=(column.metric.about) { (heading(column)) } }
             } }
             tbody { @for (i, contender) in page.study.contenders.iter().enumerate() { tr {
-                th scope="row" { (name(page, i, contender)) @if !contender.about.is_empty() { span class="about" { (clean(&contender.about)) } } }
+                th scope="row" { (name(page, i, contender)) @if !contender.about.is_empty() { span class="about" { (breakable(&contender.about)) } } }
                 @for column in columns { (cell(column, &column.cells[i])) }
             } } }
         }
@@ -67,11 +67,16 @@ fn name(page: &Page<'_>, i: usize, contender: &Contender) -> Markup {
     html! {
         span class="name" {
             span class={ "swatch k" (&hue(i)[1..]) } aria-hidden="true" {}
-            @for part in clean(&contender.name).split_inclusive(['_', '-']) { (part) wbr; }
+            (breakable(&contender.name))
             @if i == page.study.facts.baseline { " " span class="tag" { "baseline" } }
             @if contender.oracle { " " span class="tag" { "oracle" } }
         }
     }
+}
+
+/// Text of long words that may be broken where its parts meet.
+fn breakable(text: &str) -> Markup {
+    html! { @for part in clean(text).split_inclusive(['_', '-', '(', ',', '=']) { (part) wbr; } }
 }
 
 fn heading(column: &Column) -> Markup {
@@ -88,13 +93,21 @@ fn cell(column: &Column, cell: &Cell) -> Markup {
     let Some(value) = cell.value else {
         return html! { td class="n unknown" { span class="v" { (UNKNOWN) } span class="d" { "unknown" } } };
     };
+    let symmetric = cell.interval.filter(|_| column.metric.scale != Scale::Endless);
+    let (text, half) = match symmetric.map(|interval| estimate(column.metric, value, interval)) {
+        Some((text, half)) => (text, Some(half)),
+        None => (bare(column.metric, value), None),
+    };
     html! {
         td class={ "n " (tone(cell)) } {
             span class="v" {
-                @if cell.best { span class="best" title="best, or not told apart from it" { "★" } b { (bare(column.metric, value)) } }
-                @else { (bare(column.metric, value)) }
+                @if cell.best { span class="best" title="best, or not told apart from it" { "★" } b { (text) } }
+                @else { (text) }
                 @if cell.thin { span class="thin" title="fewer than 450 values beyond the quantile in a run" { "†" } }
-                @if let Some(interval) = cell.interval { small { " ±" (half(column.metric, value, interval)) } }
+                @if let Some(half) = half { small { " ±" (half) } }
+            }
+            @if let Some((low, high)) = cell.interval.filter(|(low, _)| column.metric.scale == Scale::Endless && low.is_finite()) {
+                span class="d" { small { "[" (bare(column.metric, low)) ", " (bare(column.metric, high)) "]" } }
             }
             @if let Some(delta) = &cell.delta { (delta_line(column, delta)) }
             @if cell.endless > 0 && value.is_finite() { span class="d" { "never in " (cell.endless) " of " (cell.runs) } }
@@ -128,7 +141,7 @@ fn delta_line(column: &Column, delta: &Delta) -> Markup {
                 Standing::Unjudged => { "? " (text(delta.value)) },
                 _ => { b { (text(delta.value)) } },
             }
-            @if let Some((low, high)) = delta.interval { small { " [" (naked(&text(low))) ", " (naked(&text(high))) "]" } }
+            @if let Some((low, high)) = delta.interval.filter(|ends| *ends != (0.0, 0.0)) { small { " [" (naked(&text(low))) ", " (naked(&text(high))) "]" } }
         }
     }
 }
@@ -147,13 +160,13 @@ fn legend(page: &Page<'_>, columns: &[Column]) -> Markup {
     html! {
         p class="note" {
             "Means over " (seeds) @if cells().any(|cell| cell.interval.is_some()) { ", ± half the 95 % interval" } ". "
-            @if let Some(baseline) = baseline { "Below: the difference to " (clean(&baseline.name)) " on the same seeds, with its interval. " }
+            @if let Some(baseline) = baseline { "Below: the difference to " (clean(&baseline.name)) " on the same seeds" @if cells().any(|cell| cell.delta.is_some_and(|delta| delta.interval.is_some())) { ", with an interval that holds for all of them at once" } ". " }
             @if any(Standing::Better) || any(Standing::Worse) { "Coloured is what the seeds separate from it. " }
             @if any(Standing::Tie) { "~ is a tie: not separated by " (seeds) ". " }
             @if any(Standing::Unjudged) { "? could not be judged. " }
             @if cells().any(|cell| cell.best) { "★ is best, or not told apart from the best. " }
             @if cells().any(|cell| cell.thin) { "† has fewer than 450 values beyond the quantile in some run. " }
-            @if medians { "Times to detect and to recover are medians. " }
+            @if medians { "Times to detect and to recover are medians, with an interval from six seeds on. " }
             "↓ less is better, ↑ more is better."
         }
     }

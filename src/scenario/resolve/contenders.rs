@@ -67,7 +67,7 @@ fn shared_is_wrong(file: &Sections) -> bool {
 fn channel(own: &Contender, shared: &Contender, file: &Sections) -> Option<ChannelSpec> {
     let health = own.health.clone().or_else(|| shared.health.clone());
     Some(ChannelSpec {
-        balancer: own.balancer.clone().or_else(|| shared.balancer.clone())?,
+        balancer: own.balancer.clone().or_else(|| shared.balancer.clone())?.into(),
         retry: setting(own.retry.clone().or_else(|| shared.retry.clone())),
         limit: setting(own.limit.clone().or_else(|| shared.limit.clone())),
         health: match health {

@@ -79,11 +79,12 @@ fn memory_of_a_run(plan: &Plan) -> f64 {
     let clients = f64::from(plan.client_count());
     let backends = f64::from(plan.backend_count());
     let seconds = plan.duration.saturating_add(plan.drain).as_secs_f64();
-    let tables = if plan.contenders.iter().any(|contender| routes_by_key(&contender.channel.balancer)) {
-        PER_CLIENT_BY_KEY
-    } else {
-        0.0
-    };
+    let tables =
+        if plan.contenders.iter().any(|contender| contender.channel.balancer.listed().is_some_and(routes_by_key)) {
+            PER_CLIENT_BY_KEY
+        } else {
+            0.0
+        };
     let keys = match &plan.calls.keys {
         Some(Keys::Zipf(keys)) => keys.count as f64 * PER_KEY,
         _ => 0.0,

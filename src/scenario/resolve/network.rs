@@ -46,7 +46,7 @@ pub fn resolve(file: &Sections, root: &Node<'_, '_>, fleet: &Fleet, findings: &m
         let message = "lost messages would be sent again at once";
         findings.push(Finding::error(node.key("retransmit").span(), message, "write `retransmit = \"200ms\"`"));
     }
-    (findings.errors() == errors).then(|| Network {
+    (findings.errors() == errors).then_some(Network {
         delays,
         loss: network.loss,
         retransmit: network.retransmit,

@@ -216,6 +216,12 @@ mod tests {
         assert_eq!(*fill(7, &mut without_b1), [0, 0, 0, 0, 1, 1, 1]);
     }
 
+    /// Both want slots 0 1 2 … in turn, so the table shows who played when: the lighter one in passes 1, 2, 4, 6.
+    #[test]
+    fn half_the_weight_plays_every_other_pass() {
+        assert_eq!(*fill(9, &mut [Turn::new(0, 1, 1), Turn::new(0, 1, 2)]), [0, 1, 0, 1, 1, 0, 1, 1, 0]);
+    }
+
     #[test]
     fn tables_of_envoys_tests() {
         let ports: Vec<String> = (90..96).map(|port| format!("127.0.0.1:{port}")).collect();

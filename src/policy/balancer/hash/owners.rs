@@ -31,6 +31,10 @@ pub enum Layout {
 pub struct Owners {
     /// Where each entry of a ring stands, ascending; empty for a table of slots.
     points: Box<[u64]>,
+    /// The first point of each of equal parts of a ring, a few points each: where a search begins.
+    parts: Box<[u32]>,
+    /// How far a hash is shifted to give its part.
+    shift: u32,
     /// Who owns each entry.
     owners: Box<[u32]>,
 }
@@ -40,10 +44,33 @@ impl Owners {
     pub fn build<N: AsRef<str>>(layout: Layout, members: &[(N, u32)]) -> Owners {
         let weights = || members.iter().map(|(_, weight)| *weight);
         match layout {
-            _ if members.is_empty() => Owners { points: [].into(), owners: [].into() },
+            _ if members.is_empty() => Owners::table([].into()),
             Layout::AutoSized { min, max } => ring(members, &auto_sized(weights(), min, max)),
             Layout::PerWeight(points) => ring(members, &per_weight(weights(), points)),
-            Layout::Maglev(slots) => Owners { points: [].into(), owners: maglev::table(members, slots) },
+            Layout::Maglev(slots) => Owners::table(maglev::table(members, slots)),
+        }
+    }
+
+    /// A table of equal slots.
+    fn table(owners: Box<[u32]>) -> Owners {
+        Owners { points: [].into(), parts: [].into(), shift: 0, owners }
+    }
+
+    /// A ring of these points and their owners, in any order. Of two members at one point the first by name owns
+    /// it.
+    fn ring(mut entries: Vec<(u64, u32)>) -> Owners {
+        entries.sort_unstable();
+        let bits = (entries.len() / 4).max(2).ilog2();
+        let mut first = 0;
+        let part = |part: u64| {
+            first += entries[first..].iter().take_while(|(point, _)| point >> (64 - bits) < part).count();
+            first as u32
+        };
+        Owners {
+            parts: (0..1 << bits).map(part).collect(),
+            shift: 64 - bits,
+            points: entries.iter().map(|(point, _)| *point).collect(),
+            owners: entries.iter().map(|(_, owner)| *owner).collect(),
         }
     }
 
@@ -65,8 +92,8 @@ impl Owners {
         if self.points.is_empty() {
             return (hash % self.owners.len() as u64) as usize;
         }
-        let at = self.points.partition_point(|point| *point < hash);
-        if at == self.points.len() { 0 } else { at }
+        let from = self.parts[(hash >> self.shift) as usize] as usize;
+        self.points[from..].iter().position(|point| *point >= hash).map_or(0, |steps| from + steps)
     }
 
     /// The entry of a further attempt. On a ring it is that many entries on, in a table the hash is turned as in
@@ -139,12 +166,7 @@ fn ring<N: AsRef<str>>(members: &[(N, u32)], counts: &[u32]) -> Owners {
             entries.push((xxh64(&key, 0), place as u32));
         }
     }
-    // Of two members at one point the first by name owns it, whatever the order of the list was.
-    entries.sort_unstable();
-    Owners {
-        points: entries.iter().map(|(point, _)| *point).collect(),
-        owners: entries.iter().map(|(_, owner)| *owner).collect(),
-    }
+    Owners::ring(entries)
 }
 
 /// Envoy's upper limit for a ring.
@@ -160,6 +182,19 @@ mod tests {
 
     fn sizes(weights: &[u32], min: u32, max: u32) -> Vec<u32> {
         auto_sized(weights.iter().copied(), min, max)
+    }
+
+    #[test]
+    fn a_search_from_its_part_finds_what_a_search_of_all_finds() {
+        for points in [1, 2, 3, 7, 8, 9, 100, 5_000] {
+            let ring = Owners::ring((0..points).map(|i| (xxh64(&u32::to_le_bytes(i), 0), i)).collect());
+            let near = |point: &u64| [point.wrapping_sub(1), *point, point.wrapping_add(1)];
+            let spread = (0..1_000_u64).map(|i| i << 54);
+            for hash in ring.points.iter().flat_map(near).chain(spread).chain([u64::MAX]) {
+                let all = ring.points.partition_point(|point| *point < hash);
+                assert_eq!(ring.entry(hash), all % ring.len(), "{hash} of {points} points");
+            }
+        }
     }
 
     #[test]

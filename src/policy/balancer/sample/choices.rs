@@ -65,7 +65,8 @@ impl<S: Score, R: Bits> Choices<S, R> {
     #[inline]
     pub fn less_loaded(&mut self, now: Instant, a: EndpointId, b: EndpointId, endpoints: &Endpoints<'_>) -> EndpointId {
         let (load_a, load_b) = (self.score.load(now, a, endpoints), self.score.load(now, b, endpoints));
-        if load_b < load_a { b } else { a }
+        // Nobody can predict which, least of all the processor.
+        std::hint::select_unpredictable(load_b < load_a, b, a)
     }
 
     #[inline(never)]

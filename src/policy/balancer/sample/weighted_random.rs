@@ -4,7 +4,8 @@
 //! the alias method is Walker's (ACM TOMS 1977) as Vose builds it (IEEE TSE 1991), in whole numbers.
 //! Observes: static weights.
 //! Cost: O(1) a pick with `method = "alias"`, O(log n) with `"prefix_sums"`; O(n) a change.
-//! Draws: two a pick with `alias`, one with `prefix_sums` or when all weights are equal, none for one endpoint.
+//! Draws: one a pick, none for one endpoint. With `alias` it finds the column by its high bits and the place in the
+//! column by its low ones, which leaves a bias below n / 2^64.
 //! Fails when: load is high, because chance alone leaves some backend well above its share.
 
 use serde::{Deserialize, Serialize};
@@ -54,43 +55,48 @@ struct WeightedRandom {
 #[derive(Debug)]
 enum Chances {
     Equal,
-    Alias(Alias),
+    Alias(Vec<Column>),
     /// The sum of the weights up to and with each.
     PrefixSums(Vec<u64>),
 }
 
-/// Columns of one height, each shared by two endpoints at most.
-#[derive(Debug)]
-struct Alias {
-    height: u64,
-    columns: Vec<Column>,
-}
-
+/// A column of an alias table: as wide as all others, shared by two endpoints at most.
 #[derive(Debug, Clone, Copy)]
 struct Column {
-    /// Up to here the column is its own endpoint's.
-    own: u64,
-    /// Whose the rest is.
-    other: u32,
+    /// The share of its own endpoint, in parts of 2^64.
+    own_share: u64,
+    own: EndpointId,
+    other: EndpointId,
 }
 
-impl Alias {
-    fn new(weights: &[u32]) -> Alias {
-        let n = weights.len() as u64;
-        let height: u64 = weights.iter().copied().map(u64::from).sum();
-        // Each endpoint brings n times its weight, and each of the n columns holds the sum of all weights.
-        let mut columns: Vec<Column> = weights.iter().map(|w| Column { own: u64::from(*w) * n, other: 0 }).collect();
-        let (mut low, mut high): (Vec<u32>, Vec<u32>) = (0..n as u32).partition(|i| columns[*i as usize].own < height);
-        while let (Some(poor), Some(rich)) = (low.pop(), high.last().copied()) {
-            columns[poor as usize].other = rich;
-            columns[rich as usize].own -= height - columns[poor as usize].own;
-            if columns[rich as usize].own < height {
-                high.pop();
-                low.push(rich);
-            }
+/// Vose's construction in whole numbers. Each of `n` endpoints brings `n` times its weight, and each of `n` columns
+/// holds the sum of all weights: by column, how much of it is its own endpoint's, and whose the rest is.
+fn alias(weights: &[u32]) -> Vec<(u64, u32)> {
+    let n = weights.len() as u64;
+    let height: u64 = weights.iter().copied().map(u64::from).sum();
+    let own = |(i, weight): (usize, &u32)| (u64::from(*weight) * n, i as u32);
+    let mut columns: Vec<(u64, u32)> = weights.iter().enumerate().map(own).collect();
+    let (mut low, mut high): (Vec<u32>, Vec<u32>) = (0..n as u32).partition(|i| columns[*i as usize].0 < height);
+    while let (Some(poor), Some(rich)) = (low.pop(), high.last().copied()) {
+        columns[poor as usize].1 = rich;
+        columns[rich as usize].0 -= height - columns[poor as usize].0;
+        if columns[rich as usize].0 < height {
+            high.pop();
+            low.push(rich);
         }
-        Alias { height, columns }
     }
+    columns
+}
+
+fn alias_table(weighted: &Weighted) -> Vec<Column> {
+    let height = u128::from(weighted.total());
+    let column = |((own, other), id): ((u64, u32), &EndpointId)| Column {
+        // A column that is all its own names itself twice, so the share that does not fit does not matter.
+        own_share: u64::try_from((u128::from(own) << 64) / height).unwrap_or(u64::MAX),
+        own: *id,
+        other: weighted.ids[other as usize],
+    };
+    alias(&weighted.weights).into_iter().zip(&weighted.ids).map(column).collect()
 }
 
 impl Balancer for WeightedRandom {
@@ -98,7 +104,7 @@ impl Balancer for WeightedRandom {
         let weighted = Weighted::of(endpoints);
         self.chances = match self.method {
             _ if weighted.are_equal() => Chances::Equal,
-            Method::Alias => Chances::Alias(Alias::new(&weighted.weights)),
+            Method::Alias => Chances::Alias(alias_table(&weighted)),
             Method::PrefixSums => {
                 let sum = |sum: &mut u64, weight: &u32| {
                     *sum += u64::from(*weight);
@@ -119,10 +125,12 @@ impl Balancer for WeightedRandom {
         let n = self.ids.len() as u64;
         let place = match &self.chances {
             Chances::Equal => self.rand.below(n) as usize,
-            Chances::Alias(alias) => {
-                let place = self.rand.below(n) as usize;
-                let column = alias.columns[place];
-                if self.rand.below(alias.height) < column.own { place } else { column.other as usize }
+            Chances::Alias(columns) => {
+                // `below(n)`, with the fraction that it drops as the place inside the column.
+                let draw = u128::from(self.rand.next_u64()) * u128::from(n);
+                let column = &columns[(draw >> 64) as usize];
+                let is_own = (draw as u64) < column.own_share;
+                return Pick::To(std::hint::select_unpredictable(is_own, column.own, column.other));
             }
             Chances::PrefixSums(sums) => {
                 let draw = self.rand.below(sums[sums.len() - 1]);
@@ -141,12 +149,12 @@ mod tests {
     #[test]
     fn an_alias_table_holds_each_weight_exactly() {
         for weights in [&[5, 1, 1][..], &[1, 2, 3, 4], &[1, 1_000_000_000, 7], &[u32::MAX, 1, u32::MAX], &[2, 1]] {
-            let alias = Alias::new(weights);
+            let height: u64 = weights.iter().copied().map(u64::from).sum();
             let mut area = vec![0; weights.len()];
-            for (i, column) in alias.columns.iter().enumerate() {
-                let own = column.own.min(alias.height);
+            for (i, (own, other)) in alias(weights).into_iter().enumerate() {
+                assert!(own <= height && (own < height || other as usize == i));
                 area[i] += own;
-                area[column.other as usize] += alias.height - own;
+                area[other as usize] += height - own;
             }
             let expected: Vec<u64> = weights.iter().map(|w| u64::from(*w) * weights.len() as u64).collect();
             assert_eq!(area, expected);

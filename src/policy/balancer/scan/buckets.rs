@@ -68,8 +68,8 @@ impl Buckets {
     }
 
     fn place(&self, id: EndpointId) -> Option<usize> {
-        let place = *self.places.get(id.slot())?;
-        (place > 0 && self.sorted[place as usize - 1].0 == id).then_some(place as usize - 1)
+        let place = (*self.places.get(id.slot())? as usize).checked_sub(1)?;
+        (self.sorted[place].0 == id).then_some(place)
     }
 
     fn swap(&mut self, a: usize, b: usize) {

@@ -3,8 +3,8 @@
 //! Origin: join the shortest queue; NGINX `least_conn`, HAProxy `leastconn` (`src/lb_fwlc.c`), Envoy LEAST_REQUEST with
 //! FULL_SCAN, Dubbo `leastactive`, Finagle `heap`, Ribbon BestAvailable.
 //! Observes: calls that this client has open; static weights.
-//! Cost: no scan. With equal weights and random ties O(1) a pick and O(1) a call sent or ended; else O(log n) each,
-//! from a tree. `ties = "smooth_wrr"` looks at all endpoints. O(n) a change.
+//! Cost: no scan. With random ties O(1) a pick and a call sent or ended, for up to 16 different weights; else
+//! O(log n) each, from a tree. `ties = "smooth_wrr"` looks at all endpoints. O(n) a change.
 //! Draws: with `ties = "random"` one where several tie, none else. Envoy lets the k-th tied endpoint replace the one
 //! held with probability 1/k, one draw each; one draw among all that tie has the same distribution.
 //! Fails when: many clients share the backends, because each counts only its own calls and all see the same
@@ -66,7 +66,7 @@ impl Config {
         Box::new(LeastConnections {
             config: self.clone(),
             rand: context.seed.stream("least_connections"),
-            index: Index::Buckets(Buckets::default()),
+            index: Index::Classes(Classes::default()),
         })
     }
 }
@@ -80,9 +80,87 @@ struct LeastConnections {
 
 #[derive(Debug)]
 enum Index {
-    /// Equal weights and random ties.
-    Buckets(Buckets),
+    /// Random ties, few different weights.
+    Classes(Classes),
     Tree(Tree),
+}
+
+/// Endpoints of one weight are in order of their load when they are in order of their open calls.
+#[derive(Debug, Default)]
+struct Classes {
+    /// By weight.
+    classes: Vec<(u32, Buckets)>,
+    /// By slot: place in `classes`. Who is not in there is not in that class either.
+    places: Vec<u32>,
+}
+
+impl Classes {
+    /// `None` where there are too many different weights.
+    fn new(weighted: &Weighted, endpoints: &Endpoints<'_>) -> Option<Classes> {
+        let mut weights: Vec<u32> = vec![];
+        for weight in &weighted.weights {
+            if !weights.contains(weight) {
+                weights.push(*weight);
+            }
+            if weights.len() > CLASSES_MAX {
+                return None;
+            }
+        }
+        let mut places = vec![0; weighted.ids.iter().map(|id| id.slot() + 1).max().unwrap_or(0)];
+        let class = |(place, weight): (usize, u32)| {
+            let rows = weighted.ids.iter().zip(&weighted.weights).filter(|(_, of)| **of == weight);
+            let rows = rows.map(|(id, _)| (*id, endpoints.in_flight(*id)));
+            let mut buckets = Buckets::default();
+            buckets.rebuild(rows.inspect(|(id, _)| places[id.slot()] = place as u32));
+            (weight, buckets)
+        };
+        let classes = weights.into_iter().enumerate().map(class).collect();
+        Some(Classes { classes, places })
+    }
+
+    /// Any of those with the least load.
+    #[inline]
+    fn pick(&self, load: Load, rand: &mut Rand) -> Option<EndpointId> {
+        match self.classes.as_slice() {
+            [] => None,
+            [(_, buckets)] => Some(any(buckets.least(), rand)),
+            classes => Some(any_of_classes(classes, load, rand)),
+        }
+    }
+
+    #[inline]
+    fn note(&mut self, id: EndpointId, open: u32) {
+        if let Some(place) = self.places.get(id.slot()) {
+            self.classes[*place as usize].1.set(id, open);
+        }
+    }
+}
+
+#[inline]
+fn any(least: &[(EndpointId, u32)], rand: &mut Rand) -> EndpointId {
+    if let [(only, _)] = least { *only } else { least[rand.below(least.len() as u64) as usize].0 }
+}
+
+fn any_of_classes(classes: &[(u32, Buckets)], load: Load, rand: &mut Rand) -> EndpointId {
+    let standing = |(weight, buckets): &(u32, Buckets)| Standing::of(load, buckets.least()[0].1, *weight);
+    let (mut lowest, mut ties) = (standing(&classes[0]), 0);
+    for class in classes {
+        let this = standing(class);
+        if this.below(&lowest) {
+            (lowest, ties) = (this, 0);
+        }
+        if !lowest.below(&this) {
+            ties += class.1.least().len();
+        }
+    }
+    let mut k = if ties > 1 { rand.below(ties as u64) as usize } else { 0 };
+    for class in classes.iter().filter(|class| !lowest.below(&standing(class))) {
+        match class.1.least().get(k) {
+            Some((id, _)) => return *id,
+            None => k -= class.1.least().len(),
+        }
+    }
+    unreachable!("the draw is below the number of those that tie")
 }
 
 /// Endpoints by load, for any weights and ties.
@@ -105,7 +183,7 @@ struct Row {
 }
 
 /// Where an endpoint stands: its load as a fraction, then its age where ties go by age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Standing {
     load: u64,
     per: u64,
@@ -148,12 +226,12 @@ impl Tree {
             places[id.slot()] = rows.len() as u32;
         }
         let moves = before.tree().map_or(0, |tree| tree.moves);
-        Tree { rows, loads: Tournament::new(standings), places, moves }
+        Tree { rows, loads: Tournament::new(&standings), places, moves }
     }
 
     fn place(&self, id: EndpointId) -> Option<usize> {
-        let place = *self.places.get(id.slot())?;
-        (place > 0 && self.rows[place as usize - 1].id == id).then_some(place as usize - 1)
+        let place = (*self.places.get(id.slot())? as usize).checked_sub(1)?;
+        (self.rows[place].id == id).then_some(place)
     }
 
     fn note(&mut self, config: &Config, id: EndpointId, open: u32) {
@@ -164,6 +242,18 @@ impl Tree {
             standing.since = self.moves;
         }
         self.loads.set(place, standing);
+    }
+
+    fn pick(&mut self, ties: Ties, rand: &mut Rand) -> Option<EndpointId> {
+        if self.loads.is_empty() {
+            return None;
+        }
+        let place = match (self.loads.ties(), ties) {
+            (_, Ties::SmoothWrr) if self.rows.len() > 1 => self.smooth(),
+            (many @ 2.., Ties::Random) => self.loads.tied(rand.below(u64::from(many)) as u32),
+            _ => self.loads.first(),
+        };
+        Some(self.rows[place].id)
     }
 
     /// NGINX: those that tie earn their weights, the richest pays for all.
@@ -189,7 +279,7 @@ impl Index {
     fn tree(&self) -> Option<&Tree> {
         match self {
             Index::Tree(tree) => Some(tree),
-            Index::Buckets(_) => None,
+            Index::Classes(_) => None,
         }
     }
 }
@@ -197,36 +287,19 @@ impl Index {
 impl Balancer for LeastConnections {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
         let weighted = Weighted::of(endpoints);
-        if self.config.ties != Ties::Random || !weighted.are_equal() {
-            self.index = Index::Tree(Tree::new(&self.config, &weighted, endpoints, &self.index));
-            return;
-        }
-        if let Index::Tree(_) = self.index {
-            self.index = Index::Buckets(Buckets::default());
-        }
-        if let Index::Buckets(buckets) = &mut self.index {
-            buckets.rebuild(weighted.ids.iter().map(|id| (*id, endpoints.in_flight(*id))));
-        }
+        let classes = (self.config.ties == Ties::Random).then(|| Classes::new(&weighted, endpoints)).flatten();
+        self.index = match classes {
+            Some(classes) => Index::Classes(classes),
+            None => Index::Tree(Tree::new(&self.config, &weighted, endpoints, &self.index)),
+        };
     }
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        let id = match &mut self.index {
-            Index::Buckets(buckets) => match buckets.least() {
-                [] => return Pick::nobody(endpoints),
-                [(only, _)] => *only,
-                least => least[self.rand.below(least.len() as u64) as usize].0,
-            },
-            Index::Tree(tree) if tree.loads.is_empty() => return Pick::nobody(endpoints),
-            Index::Tree(tree) => {
-                let place = match (tree.loads.ties(), self.config.ties) {
-                    (_, Ties::SmoothWrr) if tree.rows.len() > 1 => tree.smooth(),
-                    (ties @ 2.., Ties::Random) => tree.loads.tied(self.rand.below(u64::from(ties)) as u32),
-                    _ => tree.loads.first(),
-                };
-                tree.rows[place].id
-            }
+        let pick = match &mut self.index {
+            Index::Classes(classes) => classes.pick(self.config.load, &mut self.rand),
+            Index::Tree(tree) => tree.pick(self.config.ties, &mut self.rand),
         };
-        Pick::To(id)
+        pick.map_or_else(|| Pick::nobody(endpoints), Pick::To)
     }
 
     fn on_feedback(&mut self, _now: Instant, feedback: &Feedback<'_>, endpoints: &Endpoints<'_>) {
@@ -234,11 +307,14 @@ impl Balancer for LeastConnections {
         // Either index ignores an endpoint that has left, whatever its place in the view counts now.
         let open = endpoints.in_flight(endpoint);
         match &mut self.index {
-            Index::Buckets(buckets) => buckets.set(endpoint, open),
+            Index::Classes(classes) => classes.note(endpoint, open),
             Index::Tree(tree) => tree.note(&self.config, endpoint, open),
         }
     }
 }
+
+/// Different weights up to which they are looked at one by one.
+const CLASSES_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -312,7 +388,8 @@ mod tests {
     #[test]
     fn every_index_agrees_with_a_scan() {
         // However calls come and go, whoever is picked has the least load of all; both kinds of index are used.
-        for (seed, weights) in [(1, vec![2; 9]), (2, vec![1, 5, 2, 2, 7, 1, 1, 3, 4]), (3, vec![0, 1, 0, 1, 2])] {
+        let few = vec![1, 5, 2, 2, 7, 1, 1, 3, 4];
+        for (seed, weights) in [(1, vec![2; 9]), (2, few), (3, vec![0, 1, 0, 1, 2]), (4, (1..=20).collect())] {
             for ties in [Ties::Random, Ties::First, Ties::RoundRobin, Ties::SmoothWrr] {
                 let mut world = World::weighted(&weights, &config(ties));
                 let mut rand = Seed::new(seed).stream("history");

@@ -11,28 +11,29 @@ pub trait Key {
 /// Entries `0..n`, each with a key.
 #[derive(Debug)]
 pub struct Tournament<K> {
-    keys: Vec<K>,
-    /// A binary tree: the root at 1, the children of `i` at `2i` and `2i + 1`, entry `i` at `size + i`.
-    nodes: Vec<Node>,
+    /// A binary tree: the root at 1, the children of `i` side by side at `2i` and `2i + 1`, entry `i` at `size + i`.
+    nodes: Vec<Node<K>>,
     size: usize,
+    len: usize,
 }
 
-/// The first of the lowest below a node, and how many are as low. Nobody: `ties` is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Node {
+/// The first of the lowest below a node, its key, and how many are as low. Nobody: `ties` is 0.
+#[derive(Debug, Clone, Copy, Default)]
+struct Node<K> {
+    key: K,
     winner: u32,
     ties: u32,
 }
 
-impl<K: Key> Tournament<K> {
+impl<K: Key + Copy + Default> Tournament<K> {
     /// A tree over these entries.
-    pub fn new(keys: Vec<K>) -> Self {
+    pub fn new(keys: &[K]) -> Self {
         let size = keys.len().next_power_of_two();
         let mut nodes = vec![Node::default(); 2 * size];
-        for entry in 0..keys.len() {
-            nodes[size + entry] = Node { winner: entry as u32, ties: 1 };
+        for (entry, key) in keys.iter().enumerate() {
+            nodes[size + entry] = Node { key: *key, winner: entry as u32, ties: 1 };
         }
-        let mut tournament = Tournament { keys, nodes, size };
+        let mut tournament = Tournament { nodes, size, len: keys.len() };
         for node in (1..size).rev() {
             tournament.nodes[node] = tournament.play(node);
         }
@@ -41,30 +42,32 @@ impl<K: Key> Tournament<K> {
 
     /// How many entries.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.len
     }
 
     /// True if there is none.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.len == 0
     }
 
     /// The key of an entry.
     pub fn key(&self, entry: usize) -> &K {
-        &self.keys[entry]
+        &self.nodes[self.size + entry].key
     }
 
     /// Changes the key of an entry.
     pub fn set(&mut self, entry: usize, key: K) {
-        self.keys[entry] = key;
-        let mut node = (self.size + entry) / 2;
+        let mut node = self.size + entry;
+        self.nodes[node].key = key;
+        node /= 2;
         while node > 0 {
             let played = self.play(node);
+            let before = std::mem::replace(&mut self.nodes[node], played);
             // Above here the same winner meets the same others, unless it is the one whose key changed.
-            if played == self.nodes[node] && played.winner as usize != entry {
+            let unchanged = (played.winner, played.ties) == (before.winner, before.ties);
+            if unchanged && played.winner as usize != entry {
                 return;
             }
-            self.nodes[node] = played;
             node /= 2;
         }
     }
@@ -84,37 +87,27 @@ impl<K: Key> Tournament<K> {
     /// The `k`-th of them, from 0, in order of entries.
     pub fn tied(&self, mut k: u32) -> usize {
         debug_assert!(k < self.ties());
-        let lowest = &self.keys[self.first()];
+        let lowest = self.nodes[1].key;
         let mut node = 1;
         while node < self.size {
-            let left = self.nodes[2 * node];
-            let as_low = left.ties > 0 && !lowest.below(&self.keys[left.winner as usize]);
-            let on_the_left = if as_low { left.ties } else { 0 };
-            node = if k < on_the_left {
-                2 * node
-            } else {
-                k -= on_the_left;
-                2 * node + 1
-            };
+            let left = &self.nodes[2 * node];
+            let on_the_left = if left.ties > 0 && !lowest.below(&left.key) { left.ties } else { 0 };
+            let go_left = k < on_the_left;
+            k -= if go_left { 0 } else { on_the_left };
+            node = 2 * node + usize::from(!go_left);
         }
         node - self.size
     }
 
-    fn play(&self, node: usize) -> Node {
-        let (left, right) = (self.nodes[2 * node], self.nodes[2 * node + 1]);
-        if right.ties == 0 {
-            return left;
-        }
-        if left.ties == 0 {
-            return right;
-        }
-        let (a, b) = (&self.keys[left.winner as usize], &self.keys[right.winner as usize]);
-        if b.below(a) {
-            right
-        } else if a.below(b) {
-            left
+    #[inline]
+    fn play(&self, node: usize) -> Node<K> {
+        let (left, right) = (&self.nodes[2 * node], &self.nodes[2 * node + 1]);
+        if right.ties == 0 || (left.ties > 0 && left.key.below(&right.key)) {
+            *left
+        } else if left.ties == 0 || right.key.below(&left.key) {
+            *right
         } else {
-            Node { winner: left.winner, ties: left.ties + right.ties }
+            Node { ties: left.ties + right.ties, ..*left }
         }
     }
 }
@@ -135,7 +128,7 @@ mod tests {
         let mut rand = Seed::new(1).stream("tournament");
         for n in [1, 2, 3, 8, 13] {
             let mut keys: Vec<u64> = (0..n).map(|_| rand.below(4)).collect();
-            let mut tournament = Tournament::new(keys.clone());
+            let mut tournament = Tournament::new(&keys);
             for _ in 0..2_000 {
                 let lowest = keys.iter().min().copied().unwrap();
                 let scan: Vec<usize> = (0..keys.len()).filter(|entry| keys[*entry] == lowest).collect();

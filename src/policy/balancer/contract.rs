@@ -1,0 +1,403 @@
+//! What every balancer must satisfy, whatever it is: each row of the catalogue goes through each check, with its
+//! defaults and in the variants below. A check is a function that says what is wrong, so that `canary` can show
+//! that it would.
+
+mod canary;
+mod history;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use history::live;
+
+use super::catalog::{CARDS, Context, Promise, Spec};
+use super::testing::{World, listing};
+use super::{Balancer, Pick, Request};
+use crate::base::rand::mix;
+use crate::base::status::{Cause, Failure};
+use crate::base::time::Duration;
+use crate::policy::endpoints::{Connectivity, Listing};
+
+/// Configurations that take other paths than the defaults.
+const VARIANTS: &[&str] = &[
+    r#"{ "pick_first": { "shuffle": "uniform" } }"#,
+    r#"{ "pick_first": { "shuffle": "weighted" } }"#,
+    r#"{ "round_robin": { "start": "zero", "on_update": "keep" } }"#,
+    r#"{ "wrr_smooth": { "on_reweight": "reset" } }"#,
+    r#"{ "wrr_edf": { "refresh": "fixed", "start": "zero", "skip_equal": false } }"#,
+    r#"{ "wrr_edf": { "start": "seed_mod" } }"#,
+    r#"{ "wrr_edf": { "start": "uniform" } }"#,
+    r#"{ "wrr_list": { "order": "interleaved", "max_len": 100 } }"#,
+    r#"{ "weighted_random": { "method": "prefix_sums" } }"#,
+    r#"{ "least_request": { "sampling": "distinct" } }"#,
+    r#"{ "least_request": { "choices": 3 } }"#,
+    r#"{ "least_request": { "choices": 4, "sampling": "distinct" } }"#,
+    r#"{ "least_connections": { "ties": "first" } }"#,
+    r#"{ "least_connections": { "ties": "smooth_wrr" } }"#,
+    r#"{ "least_connections": { "ties": "round_robin", "load": "haproxy" } }"#,
+    r#"{ "peak_ewma": { "variant": "linkerd", "failure_penalty": "5s" } }"#,
+    r#"{ "peak_ewma": { "variant": "finagle" } }"#,
+];
+
+/// Rows that a check does not fit, and why.
+const EXCEPTIONS: &[(&str, Check, &str)] = &[];
+
+/// What holds for all.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Check {
+    /// Whatever happens, it picks only who is ready, it does not panic, and it comes to rest.
+    OnlyReady,
+    /// Without anyone ready, calls wait while somebody may become ready, and fail else.
+    NobodyReady,
+    /// The only endpoint takes every call, and choosing it leaves no trace.
+    OneEndpoint,
+    /// Whoever has left is not picked, and what is heard of it late changes nothing.
+    Forgets,
+    /// Whoever joins starts cold, whoever had its place before.
+    StartsCold,
+    /// Same inputs, same picks.
+    Twins,
+    /// Waking early or twice changes nothing.
+    SpuriousWakes,
+}
+
+impl Check {
+    const ALL: [Check; 7] = [
+        Check::OnlyReady,
+        Check::NobodyReady,
+        Check::OneEndpoint,
+        Check::Forgets,
+        Check::StartsCold,
+        Check::Twins,
+        Check::SpuriousWakes,
+    ];
+}
+
+/// What is checked.
+struct Subject {
+    name: String,
+    promises: Vec<Promise>,
+    build: Box<Build>,
+}
+
+type Build = dyn Fn(&Context) -> Box<dyn Balancer>;
+
+impl Subject {
+    fn new(name: &str, promises: &[Promise], build: impl Fn(&Context) -> Box<dyn Balancer> + 'static) -> Subject {
+        Subject { name: name.to_owned(), promises: promises.to_vec(), build: Box::new(build) }
+    }
+
+    fn of(spec: &str) -> Subject {
+        let spec: Spec = serde_json::from_str(spec).unwrap_or_else(|error| panic!("{spec}: {error}"));
+        let card = CARDS.iter().find(|card| card.name == spec.name()).expect("every member has a card");
+        let name = serde_json::to_string(&spec).expect("it was read from JSON");
+        Subject::new(&name, card.promises, move |context| spec.build(context))
+    }
+
+    fn build(&self, context: &Context) -> Box<dyn Balancer> {
+        (self.build)(context)
+    }
+
+    /// Endpoints with these weights, all ready, all in the client's zone.
+    fn world(&self, weights: &[u32]) -> World {
+        let listings = weights.iter().enumerate().map(|(i, weight)| listing(i as u32, *weight)).collect();
+        World::of(listings, self.build(&Context::lone(7)))
+    }
+
+    fn is_excused(&self, check: Check) -> bool {
+        EXCEPTIONS.iter().any(|(name, excused, _)| *excused == check && self.name.starts_with(&format!("{{\"{name}\"")))
+    }
+}
+
+fn subjects() -> Vec<Subject> {
+    let rows = Spec::NAMES.iter().map(|name| format!("\"{name}\""));
+    rows.chain(VARIANTS.iter().map(|text| (*text).to_owned())).map(|text| Subject::of(&text)).collect()
+}
+
+fn check(check: Check, subject: &Subject) -> Result<(), String> {
+    let run = || match check {
+        Check::OnlyReady => (0..12).try_for_each(|seed| live(subject, seed, 1_000, false).map(drop)),
+        Check::NobodyReady => nobody_ready(subject),
+        Check::OneEndpoint => one_endpoint(subject),
+        Check::Forgets => forgets(subject),
+        Check::StartsCold => starts_cold(subject),
+        Check::Twins => (0..3).try_for_each(|seed| twins(subject, seed, false)),
+        Check::SpuriousWakes => (0..3).try_for_each(|seed| twins(subject, seed, true)),
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("it panicked".to_owned()))
+}
+
+fn nobody_ready(subject: &Subject) -> Result<(), String> {
+    let mut world = World::of(vec![], subject.build(&Context::lone(7)));
+    let expect = |world: &mut World, what: &str, fits: fn(&Pick) -> bool| {
+        let pick = world.pick(&Request::plain());
+        if fits(&pick) { Ok(()) } else { Err(format!("{what}, and it says {pick:?}")) }
+    };
+    let fails: fn(&Pick) -> bool = |pick| matches!(pick, Pick::Fail(Cause::NoEndpoint));
+    expect(&mut world, "nobody is listed", fails)?;
+    world.list_cold(plain(0..3));
+    for (state, queues) in [
+        (Connectivity::Connecting, true),
+        (Connectivity::TransientFailure, false),
+        (Connectivity::Ready, true),
+        (Connectivity::TransientFailure, false),
+    ] {
+        for i in 0..3 {
+            world.connectivity(i, state);
+        }
+        match (state, queues) {
+            (Connectivity::Ready, _) => expect(&mut world, "all are ready", |pick| matches!(pick, Pick::To(_)))?,
+            (_, true) => expect(&mut world, "all are connecting", |pick| *pick == Pick::Queue)?,
+            (_, false) => expect(&mut world, "all connections have failed", fails)?,
+        }
+    }
+    world.list(vec![]);
+    expect(&mut world, "nobody is listed any more", fails)
+}
+
+fn one_endpoint(subject: &Subject) -> Result<(), String> {
+    let run = |picks| {
+        let mut world = subject.world(&[3]);
+        for i in 0..picks {
+            let pick = world.pick(&Request { hash: Some(mix(i)), random: i, ..Request::plain() });
+            if pick != Pick::To(world.id(0)) {
+                return Err(format!("one endpoint is ready, and it says {pick:?}"));
+            }
+        }
+        world.list(plain(0..5));
+        Ok(busy_places(&mut world, 200))
+    };
+    same("after picks of the only endpoint", &run(0)?, &run(7)?)
+}
+
+fn forgets(subject: &Subject) -> Result<(), String> {
+    let run = |late| {
+        let mut world = subject.world(&[1, 2, 3, 1]);
+        let gone = world.id(0);
+        for _ in 0..10 {
+            world.sent(gone);
+        }
+        world.advance(Duration::from_millis(50));
+        world.list(plain(1..4));
+        let mut places = vec![];
+        for _ in 0..10 {
+            if late {
+                world.ended(gone, Duration::from_secs(9), Err(Failure::of(Cause::Backend)), None);
+            }
+            places.extend(busy_places(&mut world, 20));
+        }
+        places
+    };
+    // A pick of whoever has left would have panicked in `busy_places`.
+    same("after late replies of an endpoint that had left", &run(false), &run(true))
+}
+
+fn starts_cold(subject: &Subject) -> Result<(), String> {
+    let run = |history| {
+        let mut world = subject.world(&[1, 1, 1]);
+        for _ in 0..20 {
+            if history {
+                world.sent(world.id(1));
+            }
+            world.advance(Duration::from_millis(100));
+            if history {
+                world.done(1, Duration::from_millis(100), Err(Failure::of(Cause::Backend)));
+            }
+        }
+        let slot = world.id(1).slot();
+        world.list(vec![listing(0, 1), listing(2, 1)]);
+        world.list(plain(0..4).into_iter().filter(|listing| listing.address.0 != 1).collect());
+        assert_eq!(world.id(2).slot(), slot, "the newcomer has the place of the one that left");
+        busy_places(&mut world, 200)
+    };
+    same("after another had failed in the newcomer's place", &run(false), &run(true))
+}
+
+fn twins(subject: &Subject, seed: u64, nervous: bool) -> Result<(), String> {
+    same("in a twin's life", &live(subject, seed, 400, false)?, &live(subject, seed, 400, nervous)?)
+}
+
+/// Picks with keys of which a fifth stays open for a while, as places in the list.
+fn busy_places(world: &mut World, n: u64) -> Vec<usize> {
+    let mut open = std::collections::VecDeque::new();
+    let mut places = vec![];
+    for i in 0..n {
+        let pick = world.pick(&Request { hash: Some(mix(i)), random: mix(!i), ..Request::plain() });
+        let Pick::To(id) = pick else { panic!("somebody is ready, and it says {pick:?}") };
+        let place = world.place(id);
+        places.push(place);
+        world.sent(id);
+        world.advance(Duration::from_millis(1));
+        if i % 5 == 0 {
+            open.push_back(place);
+        } else {
+            world.done(place, Duration::from_millis(1), Ok(()));
+        }
+        if open.len() > 6 {
+            let place = open.pop_front().expect("it is long");
+            world.done(place, Duration::from_millis(30), Ok(()));
+        }
+    }
+    for place in open {
+        world.done(place, Duration::from_millis(40), Ok(()));
+    }
+    places
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(when: &str, expected: &[T], found: &[T]) -> Result<(), String> {
+    match expected.iter().zip(found).position(|(expected, found)| expected != found) {
+        None if expected.len() == found.len() => Ok(()),
+        None => Err(format!("{when} it does {} things where it did {}", found.len(), expected.len())),
+        Some(at) => Err(format!("{when}, at {at} of {}, {:?} became {:?}", expected.len(), expected[at], found[at])),
+    }
+}
+
+fn plain(places: std::ops::Range<u32>) -> Vec<Listing> {
+    places.map(|i| listing(i, 1)).collect()
+}
+
+/// What a row promises in the catalogue.
+fn broken_promises(subject: &Subject) -> Vec<String> {
+    let broken = |promise: &Promise| match promise {
+        Promise::Weights => weights(subject),
+        Promise::ZeroNever => zero_never(subject),
+        Promise::Sticky => sticky(subject),
+        Promise::LittleDisruption => little_disruption(subject),
+    };
+    subject.promises.iter().filter_map(|promise| broken(promise).err()).collect()
+}
+
+fn weights(subject: &Subject) -> Result<(), String> {
+    for weights in [&[5, 3, 2][..], &[1, 2, 3, 4, 10]] {
+        let n = 20_000;
+        let total: u32 = weights.iter().sum();
+        let counts = subject.world(weights).counts(n);
+        for (count, weight) in counts.iter().zip(weights) {
+            let expected = n * *weight as usize / total as usize;
+            // Five standard deviations of a fair draw are below 400.
+            if count.abs_diff(expected) > 400 {
+                return Err(format!("it promises calls by weight, but weights {weights:?} get {counts:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn zero_never(subject: &Subject) -> Result<(), String> {
+    // The calls stay open, so that who counts them has to move on.
+    let sends = |weights: &[u32]| {
+        let (mut world, mut counts) = (subject.world(weights), vec![0; weights.len()]);
+        (0..500).for_each(|_| counts[world.send()] += 1);
+        counts
+    };
+    let (some, all) = (sends(&[5, 0, 2]), sends(&[0, 0]));
+    if some[1] == 0 && all.iter().all(|count| *count > 0) {
+        return Ok(());
+    }
+    Err(format!("it promises nothing for weight 0 unless all are 0, but 5, 0, 2 get {some:?} and 0, 0 get {all:?}"))
+}
+
+fn place_of_key(world: &mut World, key: u64) -> u32 {
+    let place = world.pick_hash(mix(key));
+    world.table.get(world.id(place)).expect("it was just picked").address.0
+}
+
+fn sticky(subject: &Subject) -> Result<(), String> {
+    let mut world = subject.world(&[1, 2, 1, 3, 1]);
+    let map: Vec<u32> = (0..499).map(|key| place_of_key(&mut world, key)).collect();
+    world.refresh();
+    let again: Vec<u32> = (0..499).map(|key| place_of_key(&mut world, key)).collect();
+    let spread = std::collections::BTreeSet::from_iter(&map).len();
+    if spread < 5 {
+        return Err(format!("499 keys use {spread} of 5 endpoints"));
+    }
+    same("it promises that a key stays, but asked again", &map, &again)
+}
+
+fn little_disruption(subject: &Subject) -> Result<(), String> {
+    let mut world = subject.world(&[1; 10]);
+    let before: Vec<u32> = (0..2_000).map(|key| place_of_key(&mut world, key)).collect();
+    world.list(plain(0..10).into_iter().filter(|listing| listing.address.0 != 3).collect());
+    let after: Vec<u32> = (0..2_000).map(|key| place_of_key(&mut world, key)).collect();
+    let moved = before.iter().zip(&after).filter(|(before, after)| **before != 3 && before != after).count();
+    if moved * 5 <= before.len() {
+        return Ok(());
+    }
+    Err(format!("it promises little disruption, but one of 10 left and {moved} of {} other keys moved", before.len()))
+}
+
+/// A wrapper with nothing to do picks as its child alone would.
+fn transparent(wrapper: &Subject, child: &Subject) -> Result<(), String> {
+    let run = |subject: &Subject| {
+        let mut world = subject.world(&[3, 1, 2]);
+        let mut places = busy_places(&mut world, 100);
+        world.list([3, 1, 2, 2].iter().enumerate().map(|(i, weight)| listing(i as u32, *weight)).collect());
+        places.extend(busy_places(&mut world, 100));
+        world.list(plain(1..4));
+        places.extend(busy_places(&mut world, 100));
+        places
+    };
+    let run = |subject| catch_unwind(AssertUnwindSafe(|| run(subject))).map_err(|_| "it panicked".to_owned());
+    same("inside a wrapper with nothing to do", &run(child)?, &run(wrapper)?)
+}
+
+/// Children that draw nothing, so that it does not matter which stream a wrapper hands them.
+const CHILDREN: &[&str] = &[
+    r#"{ "round_robin": { "start": "zero" } }"#,
+    r#""wrr_smooth""#,
+    r#"{ "least_connections": { "ties": "first" } }"#,
+    r#""ring_hash""#,
+];
+
+/// Wrappers that have something to do on any fleet, and what.
+const OPAQUE: &[(&str, &str)] = &[];
+
+#[test]
+fn every_row_passes_every_check() {
+    let mut failures = vec![];
+    for subject in subjects() {
+        for by in Check::ALL.into_iter().filter(|check| !subject.is_excused(*check)) {
+            if let Err(error) = check(by, &subject) {
+                failures.push(format!("{}: {by:?}: {error}", subject.name));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+#[test]
+fn every_promise_is_kept() {
+    let mut failures = vec![];
+    for subject in subjects() {
+        failures.extend(broken_promises(&subject).into_iter().map(|error| format!("{}: {error}", subject.name)));
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+#[test]
+fn wrappers_with_nothing_to_do_do_not_show() {
+    let mut failures = vec![];
+    for name in Spec::NAMES.iter().filter(|name| OPAQUE.iter().all(|(opaque, _)| opaque != *name)) {
+        let Ok(mut spec) = serde_json::from_str::<serde_json::Value>(&Subject::of(&format!("\"{name}\"")).name) else {
+            continue;
+        };
+        if spec[*name].get("child").is_none() {
+            continue;
+        }
+        for child in CHILDREN {
+            spec[*name]["child"] = serde_json::from_str(child).expect("it is JSON");
+            let wrapper = Subject::of(&spec.to_string());
+            if let Err(error) = transparent(&wrapper, &Subject::of(child)) {
+                failures.push(format!("{}: {error}", wrapper.name));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+#[test]
+fn a_history_is_worth_living_through() {
+    // If the script ever became dull, the checks above would pass without looking.
+    let deeds = live(&Subject::of("\"round_robin\""), 3, 1_000, false).expect("it is sound");
+    let to = deeds.iter().filter(|deed| matches!(deed, history::Deed::Picked(Pick::To(_)))).count();
+    assert!(deeds.len() > 400 && to > 200 && to < deeds.len(), "{to} of {}", deeds.len());
+}

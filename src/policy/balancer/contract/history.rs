@@ -1,0 +1,236 @@
+//! Long random lives of a client: lists change, connections break, health flaps, replies come late. What happens is
+//! drawn from the seed alone, so that twins live through the same.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::Subject;
+use crate::base::id::{ClientId, EndpointId, RegionId, ZoneId};
+use crate::base::rand::{Bits, Rand, Seed};
+use crate::base::status::{Cause, Failure, Outcome, Status};
+use crate::base::time::{Duration, Instant};
+use crate::policy::balancer::catalog::Context;
+use crate::policy::balancer::testing::{World, listing};
+use crate::policy::balancer::{Feedback, LoadReport, Pick, Request, Want};
+use crate::policy::endpoints::{Connectivity, Health, Listing};
+
+/// What a balancer did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Deed {
+    Picked(Pick),
+    Wanted(Want),
+}
+
+/// Lives through a history; an error says where the contract was broken.
+pub fn live(subject: &Subject, seed: u64, steps: u32, nervous: bool) -> Result<Vec<Deed>, String> {
+    let life = || {
+        let mut life = Life::new(subject, seed);
+        for step in 0..steps {
+            if nervous {
+                life.wake_for_nothing();
+            }
+            life.step().map_err(|error| format!("seed {seed}, step {step}: {error}"))?;
+        }
+        Ok(life.deeds)
+    };
+    catch_unwind(AssertUnwindSafe(life)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("seed {seed}: it panicked: {}", text.unwrap_or_default()))
+    })
+}
+
+/// A client in the first of three zones of two regions.
+fn context(seed: u64) -> Context {
+    let distances = [0, 1, 20].map(Duration::from_millis);
+    Context { client: ClientId(3), clients: 10, distances: distances.into(), ..Context::lone(seed) }
+}
+
+struct Life {
+    world: World,
+    script: Rand,
+    listings: Vec<Listing>,
+    next_address: u32,
+    /// Endpoints that have been there, for effects on those that are gone.
+    known: Vec<EndpointId>,
+    open: Vec<(EndpointId, Instant)>,
+    connecting: Vec<EndpointId>,
+    probing: Vec<EndpointId>,
+    deeds: Vec<Deed>,
+}
+
+fn placed(i: u32, weight: u32) -> Listing {
+    let zone = i % 3;
+    Listing { zone: ZoneId(zone as u16), region: RegionId(zone as u16 / 2), ..listing(i, weight) }
+}
+
+impl Life {
+    fn new(subject: &Subject, seed: u64) -> Life {
+        let mut script = Seed::new(seed).stream("script");
+        let first = script.below(9) as u32;
+        let listings: Vec<Listing> = (0..first).map(|i| placed(i, 1 + script.below(5) as u32)).collect();
+        let world = World::of(listings.clone(), subject.build(&context(seed)));
+        let mut life = Life {
+            world,
+            script,
+            listings,
+            next_address: first,
+            known: vec![],
+            open: vec![],
+            connecting: vec![],
+            probing: vec![],
+            deeds: vec![],
+        };
+        life.note_members();
+        life
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        match self.script.below(100) {
+            0..50 => self.call()?,
+            50..75 => self.end_one(),
+            75..83 => {
+                let by = [0, 1_000, 7_000_000, 300_000_000, 3_000_000_000][self.script.below(5) as usize];
+                self.world.advance(Duration::from_nanos(by));
+            }
+            83..90 => self.connection(),
+            90..93 => self.health(),
+            93..96 => self.relist(),
+            96..98 => self.answer_probe(),
+            _ => self.world.refresh(),
+        }
+        self.world.advance(Duration::ZERO);
+        self.take_wants()
+    }
+
+    fn call(&mut self) -> Result<(), String> {
+        let hash = (self.script.below(3) > 0).then(|| self.script.below(50) << 58);
+        let tried: Vec<EndpointId> = if self.script.below(10) == 0 { self.known.clone() } else { vec![] };
+        let random = self.script.next_u64();
+        let attempt = tried.len().min(1) as u32;
+        let request = Request { hash, random, attempt, tried: &tried, ..Request::plain() };
+        let pick = self.world.pick(&request);
+        self.deeds.push(Deed::Picked(pick));
+        let Pick::To(id) = pick else { return Ok(()) };
+        if !self.world.table.view().ready.contains(&id) {
+            let state = self.world.table.get(id).map_or("has left", |_| "is not ready");
+            return Err(format!("it picked {id:?}, which {state}"));
+        }
+        self.world.sent(id);
+        self.open.push((id, self.world.now));
+        Ok(())
+    }
+
+    fn end_one(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let (id, since) = self.open.swap_remove(self.script.below(self.open.len() as u64) as usize);
+        let outcome: Outcome = match self.script.below(8) {
+            0 => Err(Failure::backend(Status::Unavailable)),
+            1 => Err(Failure::of(Cause::Deadline)),
+            2 => Err(Failure::of(Cause::Cancelled)),
+            _ => Ok(()),
+        };
+        let report = self.report();
+        let load = (self.script.below(2) == 0).then_some(&report);
+        self.world.ended(id, self.world.now - since, outcome, load);
+    }
+
+    fn report(&mut self) -> LoadReport {
+        let level = self.script.below(5) as f64 / 4.0;
+        LoadReport { utilization: level, qps: 100.0 * level, eps: 3.0 * level, in_flight: self.script.below(9) as u32 }
+    }
+
+    fn connection(&mut self) {
+        let connecting = self.connecting.len() as u64;
+        let (id, states) = if connecting > 0 && self.script.below(2) == 0 {
+            let id = self.connecting.swap_remove(self.script.below(connecting) as usize);
+            (id, [Connectivity::Ready, Connectivity::Ready, Connectivity::TransientFailure])
+        } else {
+            let Some(id) = self.any_member() else { return };
+            (id, [Connectivity::Ready, Connectivity::Idle, Connectivity::TransientFailure])
+        };
+        let state = states[self.script.below(3) as usize];
+        self.world.table.set_connectivity(self.world.now, id, state);
+        self.world.refresh();
+    }
+
+    fn health(&mut self) {
+        let Some(id) = self.any_member() else { return };
+        let health = [Health::Healthy, Health::Suspect, Health::Failed][self.script.below(3) as usize];
+        self.world.table.set_health(self.world.now, id, health);
+        self.world.refresh();
+    }
+
+    fn relist(&mut self) {
+        let n = self.listings.len() as u64;
+        match self.script.below(4) {
+            0 if n > 0 => drop(self.listings.remove(self.script.below(n) as usize)),
+            1 if n > 0 => self.listings[self.script.below(n) as usize].weight = self.script.below(4) as u32,
+            2 => self.script.shuffle(&mut self.listings),
+            _ => {
+                // Half of those that join have been there before.
+                let before = (0..self.next_address).find(|i| self.listings.iter().all(|l| l.address.0 != *i));
+                let address = before.filter(|_| self.script.below(2) == 0).unwrap_or(self.next_address);
+                self.next_address = self.next_address.max(address + 1);
+                self.listings.push(placed(address, self.script.below(4) as u32));
+            }
+        }
+        if self.script.below(2) == 0 {
+            self.world.list(self.listings.clone());
+        } else {
+            self.world.list_cold(self.listings.clone());
+        }
+        self.note_members();
+    }
+
+    fn answer_probe(&mut self) {
+        let n = self.probing.len() as u64;
+        if n == 0 {
+            return;
+        }
+        let endpoint = self.probing.swap_remove(self.script.below(n) as usize);
+        let report = self.report();
+        let took = Duration::from_micros(self.script.below(9_000));
+        let ok = self.script.below(4) > 0;
+        let load = ok.then_some(&report);
+        let feedback = Feedback::Probed { endpoint, took, ok, load };
+        self.world.balancer.on_feedback(self.world.now, &feedback, &self.world.table.view());
+    }
+
+    fn take_wants(&mut self) -> Result<(), String> {
+        for _ in 0..1_000 {
+            let Some(want) = self.world.balancer.poll_want() else { return Ok(()) };
+            self.deeds.push(Deed::Wanted(want));
+            match want {
+                Want::Connect(id) if self.world.table.get(id).is_some() => {
+                    self.world.table.set_connectivity(self.world.now, id, Connectivity::Connecting);
+                    self.connecting.push(id);
+                }
+                Want::Probe(id) => self.probing.push(id),
+                _ => {}
+            }
+        }
+        Err("it never stops wanting".to_owned())
+    }
+
+    /// Everything that a machine must not mind.
+    fn wake_for_nothing(&mut self) {
+        for _ in 0..2 {
+            let before = self.world.balancer.next_timeout();
+            self.world.balancer.on_timeout(self.world.now, &self.world.table.view());
+            assert_eq!(self.world.balancer.next_timeout(), before, "waking for nothing moved its time");
+        }
+    }
+
+    fn any_member(&mut self) -> Option<EndpointId> {
+        let members = self.world.table.view().members;
+        (!members.is_empty()).then(|| members[self.script.below(members.len() as u64) as usize])
+    }
+
+    fn note_members(&mut self) {
+        self.known.extend(self.world.table.view().members);
+        self.known.sort();
+        self.known.dedup();
+    }
+}

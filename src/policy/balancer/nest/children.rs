@@ -1,0 +1,197 @@
+//! One child balancer for each group of endpoints.
+
+use std::collections::BTreeMap;
+
+use crate::base::id::{EndpointId, ZoneId};
+use crate::base::slots::Slots;
+use crate::base::time::Instant;
+use crate::policy::balancer::catalog::{Context, Spec};
+use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want};
+use crate::policy::endpoints::{Connectivity, Endpoint, Health};
+
+/// Children alike, one for each group: a zone, a region, whatever number the parent gives an endpoint.
+pub struct Children {
+    spec: Spec,
+    context: Context,
+    connects_all: bool,
+    groups: BTreeMap<u32, Child>,
+    /// The group of each endpoint. One that has left keeps its entry until its place is used again, so what is
+    /// learned late still finds its way.
+    owners: Slots<u32>,
+}
+
+impl Children {
+    /// No group yet. Each child will get a seed of its own, by the number of its group.
+    pub fn new(spec: &Spec, context: &Context) -> Children {
+        Children {
+            connects_all: spec.build(&context.child("child")).connects_all(),
+            spec: spec.clone(),
+            context: context.clone(),
+            groups: BTreeMap::new(),
+            owners: Slots::new(),
+        }
+    }
+
+    /// Shares the endpoints out, and tells the children for whom something has changed. A group that has lost all
+    /// its endpoints stays, empty.
+    pub fn on_endpoints(&mut self, now: Instant, endpoints: &Endpoints<'_>, group_of: impl Fn(&Endpoint) -> u32) {
+        for child in self.groups.values_mut() {
+            child.begin();
+        }
+        for endpoint in endpoints.members.iter().filter_map(|id| endpoints.get(*id)) {
+            let group = group_of(endpoint);
+            self.owners.insert(endpoint.id, group);
+            let context = &self.context;
+            let build = || Child::new(self.spec.build(&context.child(&format!("child/{group}"))));
+            self.groups.entry(group).or_insert_with(build).next.push(Sight::of(endpoint));
+        }
+        for id in endpoints.ready {
+            if let Some(child) = self.owners.get(*id).and_then(|group| self.groups.get_mut(group)) {
+                child.next_ready.push(*id);
+            }
+        }
+        for child in self.groups.values_mut() {
+            child.end(now, endpoints);
+        }
+    }
+
+    /// The groups and their endpoints, by number.
+    pub fn groups(&self) -> impl Iterator<Item = (u32, &Child)> {
+        self.groups.iter().map(|(group, child)| (*group, child))
+    }
+
+    /// The endpoints of a group.
+    pub fn get(&self, group: u32) -> Option<&Child> {
+        self.groups.get(&group)
+    }
+
+    /// Asks the child of a group; a group that does not exist has nobody.
+    pub fn pick(&mut self, group: u32, now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        match self.groups.get_mut(&group) {
+            Some(child) => child.balancer.pick(now, request, &endpoints.narrowed(&child.members, &child.ready)),
+            None => Pick::nobody(&endpoints.narrowed(&[], &[])),
+        }
+    }
+
+    /// Tells the child that owns the endpoint.
+    pub fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>, endpoints: &Endpoints<'_>) {
+        let (Feedback::Sent { endpoint } | Feedback::Done { endpoint, .. } | Feedback::Probed { endpoint, .. }) =
+            feedback;
+        if let Some(child) = self.owners.get(*endpoint).and_then(|group| self.groups.get_mut(group)) {
+            child.balancer.on_feedback(now, feedback, &endpoints.narrowed(&child.members, &child.ready));
+        }
+    }
+
+    /// What some child wants.
+    pub fn poll_want(&mut self) -> Option<Want> {
+        self.groups.values_mut().find_map(|child| child.balancer.poll_want())
+    }
+
+    /// When the first child wants to be woken.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.groups.values().filter_map(|child| child.balancer.next_timeout()).min()
+    }
+
+    /// Wakes the children whose time has come.
+    pub fn on_timeout(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
+        for child in self.groups.values_mut() {
+            if child.balancer.next_timeout().is_some_and(|at| at <= now) {
+                child.balancer.on_timeout(now, &endpoints.narrowed(&child.members, &child.ready));
+            }
+        }
+    }
+
+    /// True if the children leave connecting to the channel.
+    pub fn connects_all(&self) -> bool {
+        self.connects_all
+    }
+
+    /// The gauges of all children.
+    pub fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
+        for child in self.groups.values() {
+            child.balancer.gauges(visit);
+        }
+    }
+}
+
+impl std::fmt::Debug for Children {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Children").field("spec", &self.spec).field("groups", &self.groups).finish_non_exhaustive()
+    }
+}
+
+/// A child and the endpoints that it is responsible for.
+pub struct Child {
+    balancer: Box<dyn Balancer>,
+    members: Vec<EndpointId>,
+    ready: Vec<EndpointId>,
+    /// What the child was last told of each member.
+    told: Vec<Sight>,
+    /// What it is to be told, while the endpoints are being shared out.
+    next: Vec<Sight>,
+    next_ready: Vec<EndpointId>,
+}
+
+/// All that a balancer is told about when it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sight {
+    id: EndpointId,
+    weight: u32,
+    zone: ZoneId,
+    connectivity: Connectivity,
+    health: Health,
+}
+
+impl Sight {
+    fn of(endpoint: &Endpoint) -> Sight {
+        let Endpoint { id, weight, zone, connectivity, health, .. } = *endpoint;
+        Sight { id, weight, zone, connectivity, health }
+    }
+}
+
+impl Child {
+    fn new(balancer: Box<dyn Balancer>) -> Child {
+        Child { balancer, members: vec![], ready: vec![], told: vec![], next: vec![], next_ready: vec![] }
+    }
+
+    /// Its endpoints, in the order of the list.
+    pub fn members(&self) -> &[EndpointId] {
+        &self.members
+    }
+
+    /// Those of them that can be picked.
+    pub fn ready(&self) -> &[EndpointId] {
+        &self.ready
+    }
+
+    fn begin(&mut self) {
+        self.next.clear();
+        self.next_ready.clear();
+    }
+
+    /// Tells the child, unless all is as it was: what happens to others must not restart its rotation.
+    fn end(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
+        if self.next == self.told && self.next_ready == self.ready {
+            return;
+        }
+        std::mem::swap(&mut self.next, &mut self.told);
+        std::mem::swap(&mut self.next_ready, &mut self.ready);
+        self.members.clear();
+        self.members.extend(self.told.iter().map(|sight| sight.id));
+        self.balancer.on_endpoints(now, &endpoints.narrowed(&self.members, &self.ready));
+    }
+
+    /// How many of its endpoints are thought to serve: those that are ready and, where the child connects only
+    /// whom it needs, those that nobody has tried yet.
+    pub fn serving(&self, connects_all: bool) -> usize {
+        let untried = |sight: &&Sight| sight.connectivity == Connectivity::Idle && sight.health == Health::Healthy;
+        let idle = if connects_all { 0 } else { self.told.iter().filter(untried).count() };
+        self.ready.len() + idle
+    }
+}
+
+impl std::fmt::Debug for Child {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Child").field("members", &self.members).field("ready", &self.ready).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,9 @@
+//! Balancers made of balancers. A parent decides which of its children takes a call; each child sees its own
+//! endpoints and nothing else, and cannot tell that it has a parent.
+//!
+//! [`children::Children`] does what all of them need: it keeps one child for each group of endpoints, shows it its
+//! part of the view, brings it what is learned about its endpoints and passes its wishes on.
+
+pub mod children;
+pub mod gslb;
+pub mod locality_first;

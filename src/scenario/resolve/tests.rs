@@ -1,0 +1,200 @@
+//! What files become, beyond what they are refused for (that is in `tests/diagnostics`).
+
+use super::*;
+use crate::base::id::{BackendId, RegionId, ZoneId};
+use crate::base::time::Duration;
+use crate::scenario::plan::{Limit, TargetPick};
+use crate::workload::spec::{Arrivals, Source};
+
+/// A small file with more in it.
+fn with(more: &str) -> String {
+    format!("# Why?\nname = \"small\"\ncalls.rate = \"${{RATE:100/s}}\"\n{more}")
+}
+
+const REST: &str =
+    "[[backends]]\nservice = \"10ms\"\n[contenders]\nb = { balancer = \"random\" }\na = { balancer = \"rr\" }\n";
+
+fn load_with(text: &str, options: &Options) -> Loaded {
+    parse(text, "small.toml", options).unwrap_or_else(|findings| panic!("{findings}"))
+}
+
+fn plan(more: &str) -> Plan {
+    load_with(&with(more), &Options::default()).plans.remove(0)
+}
+
+fn warnings(more: &str) -> Vec<String> {
+    let loaded = load_with(&with(more), &Options::default());
+    loaded.warnings.iter().map(|finding| finding.message.clone()).collect()
+}
+
+fn shipped(name: &str) -> Loaded {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name);
+    load(&path, &Options::default()).unwrap_or_else(|findings| panic!("{findings}"))
+}
+
+#[test]
+fn what_is_left_out_is_what_people_expect() {
+    let plan = plan(REST);
+    assert_eq!((plan.name.as_str(), plan.question.as_str()), ("small", "Why?"));
+    let seconds = Duration::from_secs;
+    assert_eq!((plan.duration, plan.warmup, plan.drain), (seconds(60), seconds(6), seconds(30)));
+    assert_eq!(plan.seeds, [1, 2, 3, 4, 5]);
+    assert!(matches!(plan.calls.source, Source::Open { arrivals: Arrivals::Poisson(_), .. }));
+    assert_eq!((plan.calls.mix.len(), plan.calls.mix[0].name.as_str()), (1, "all"));
+    assert_eq!((plan.client_count(), plan.clients[0].share, plan.clients[0].name.as_str()), (1, 1.0, "clients"));
+    assert_eq!((plan.backend_count(), plan.backends[0].name.as_str()), (1, "backends"));
+    assert_eq!((plan.zones.len(), plan.zones[0].name.as_str()), (1, "default"));
+    assert_eq!(plan.network.delays[0].mean(), Some(Duration::from_micros(500)));
+    assert_eq!(plan.discovery, Discovery::Static);
+    assert_eq!((plan.baseline, plan.contenders[0].name.as_str()), (0, "b"), "the order is that of the file");
+}
+
+#[test]
+fn the_supermarket() {
+    let plan = shipped("supermarket.toml").plans.remove(0);
+    assert_eq!(plan.question, "Two choices or one queue? The supermarket model at 90 % load.");
+    assert_eq!((plan.backend_count(), plan.seeds.len(), plan.contenders.len()), (100, 4, 2));
+    assert_eq!(plan.network.delays[0].mean(), Some(Duration::ZERO));
+}
+
+#[test]
+fn the_hot_keys() {
+    let plan = shipped("hot-keys.toml").plans.remove(0);
+    assert!(plan.calls.keys.is_some() && plan.backends[0].profile.cache.is_some());
+    assert_eq!(plan.contenders.len(), 4);
+}
+
+#[test]
+fn shared_settings_are_filled_in_and_can_be_undone() {
+    let text = "[[backends]]\nservice = '10ms'\n[health]\nthree_state = {}\n[client]\nbalancer = 'random'\nretry = { attempts = 5 }\n\
+                [contenders]\na = {}\nb = { retry = 'none', health = 'none' }\nc = { balancer = 'rr', retry = { attempts = 2 } }\n";
+    let contenders = plan(text).contenders;
+    let attempts = |n: usize| contenders[n].channel.retry.as_ref().map(|retry| retry.attempts);
+    assert_eq!([attempts(0), attempts(1), attempts(2)], [Some(5), None, Some(2)]);
+    assert_eq!([0, 1, 2].map(|n: usize| contenders[n].channel.health.is_some()), [true, false, true]);
+    assert_eq!(contenders[2].channel.balancer.name(), "round_robin");
+}
+
+#[test]
+fn shares_add_up() {
+    let clients =
+        "[[clients]]\ncount = 3\nshare = '10%'\n[[clients]]\ncount = 1\n[[clients]]\nname = 'web'\ncount = 2\n";
+    let plan = plan(&format!("{clients}{REST}"));
+    let shares: Vec<f64> = plan.clients.iter().map(|group| group.share).collect();
+    assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12 && (shares[1] - 0.3).abs() < 1e-12, "{shares:?}");
+    let names: Vec<&str> = plan.clients.iter().map(|group| group.name.as_str()).collect();
+    assert_eq!(names, ["clients-1", "clients-2", "web"]);
+}
+
+#[test]
+fn what_is_said_of_zones_counts_more_than_what_is_said_of_regions() {
+    let text = "[[clients]]\nzone = 'a/x'\n[[backends]]\nzone = 'b/y'\nservice = '1ms'\n[[backends]]\nzone = 'b/z'\nservice = '1ms'\n\
+                [network.between]\n'b/y a/x' = '3ms'\n'a b' = '20ms'\n'b b' = '1ms'\n[contenders]\na = { balancer = 'random' }\n";
+    let plan = plan(text);
+    let delay = |from, to| plan.delay(ZoneId(from), ZoneId(to)).mean().unwrap().as_nanos() / 1_000;
+    assert_eq!([delay(0, 1), delay(1, 0), delay(0, 2), delay(1, 2), delay(1, 1)], [3_000, 3_000, 20_000, 1_000, 500]);
+    assert_eq!(plan.zones[2].region, RegionId(1));
+}
+
+#[test]
+fn faults_are_aimed() {
+    let text = "[[backends]]\nname = 'old'\nzone = 'eu/a'\ncount = 3\nservice = '1ms'\n[[backends]]\nzone = 'eu/b'\ncount = 4\nservice = '1ms'\n\
+                [[clients]]\nzone = 'eu/a'\n[discovery]\npush = {}\n\
+                [[faults]]\nat = '10s'\ntarget = { backends = 'old', count = 2 }\ncrash = {}\n\
+                [[faults]]\nat = '10s'\ntarget = { zone = 'eu/b' }\nshare = '30%'\nhang = {}\n\
+                [[faults]]\nat = '10s'\ntarget = { zone = 'eu' }\nslow = { factor = 2 }\n\
+                [[faults]]\nat = '20s'\ntarget = { backends = 'old' }\nscale = { add = 2 }\n\
+                [contenders]\na = { balancer = 'random' }\n";
+    let plan = plan(text);
+    assert_eq!((plan.backends[0].count, plan.backends[0].capacity, plan.backends[1].capacity), (3, 5, 4));
+    let target = |n: usize| &plan.faults[n].target;
+    assert_eq!(target(0).candidates, [0, 1, 2, 3, 4].map(BackendId), "reserves are candidates once they are there");
+    assert_eq!(target(0).pick, TargetPick::Count(2));
+    assert_eq!(target(1).candidates, [5, 6, 7, 8].map(BackendId));
+    assert_eq!(target(1).pick, TargetPick::Random(2), "30 % of four, rounded up");
+    assert_eq!((target(2).candidates.len(), target(2).pick), (9, TargetPick::All));
+}
+
+#[test]
+fn limits_are_read_in_the_unit_of_their_metric() {
+    let gate = |metric: &str, limit: &str| {
+        plan(&format!("{REST}[[expect]]\nmetric = '{metric}'\n{limit}\n")).expects.remove(0).limit
+    };
+    assert_eq!(gate("latency_p99", "at_most = '0.5s'"), Limit::AtMost(500.0));
+    assert_eq!(gate("error_rate", "at_most = '1%'"), Limit::AtMost(0.01));
+    assert_eq!(gate("error_rate.deadline", "at_most = 0.01"), Limit::AtMost(0.01));
+    assert_eq!(gate("goodput", "at_least = '0.9k/s'"), Limit::AtLeast(900.0));
+    assert_eq!(gate("attempts_per_call", "at_most = 1.5"), Limit::AtMost(1.5));
+    assert_eq!(gate("calls_to_dead", "at_most = 10"), Limit::AtMost(10.0));
+    let than = gate("latency_p99", "contender = 'a'\nno_worse_than = 'b'\nmargin = '5%'");
+    assert_eq!(than, Limit::NoWorseThan { contender: 0, margin: Some(0.05) });
+}
+
+#[test]
+fn the_command_line_has_the_last_word() {
+    let text = with(&format!(
+        "baseline = 'b'\nseeds = 3\nduration = '${{LENGTH:30s}}'\n{REST}[[expect]]\ncontender = 'b'\nmetric = 'calls'\nat_least = 1\n"
+    ));
+    let options = Options {
+        sets: [("LENGTH", "50s"), ("RATE", "1/s")].map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        seeds: Some(2),
+        first_seed: 7,
+        contenders: vec!["a*".to_owned()],
+        ..Options::default()
+    };
+    let plan = load_with(&text, &options).plans.remove(0);
+    assert_eq!((plan.duration, plan.seeds.as_slice()), (Duration::from_secs(50), &[7, 8][..]));
+    assert_eq!((plan.contenders.len(), plan.baseline, plan.expects.len()), (1, 0, 0));
+    let none = Options { contenders: vec!["zz".to_owned()], ..Options::default() };
+    assert!(parse(&text, "small.toml", &none).unwrap_err().to_string().contains("matches no contender"));
+}
+
+#[test]
+fn variables_stand_for_numbers_too() {
+    let plan = plan(
+        &format!("seeds = '${{SEEDS:3}}'\n{REST}")
+            .replace("service = \"10ms\"", "service = \"10ms\"\ncount = '${N:12}'"),
+    );
+    assert_eq!((plan.seeds.len(), plan.backend_count()), (3, 12));
+}
+
+#[test]
+fn a_sweep_is_a_grid_of_plans() {
+    let text =
+        with(&format!("{REST}[sweep]\n'backends.0.workers' = [1, 2]\n'calls.rate' = ['50/s', '80/s', '1k/s']\n"));
+    let plans = load_with(&text, &Options::default()).plans;
+    let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+    let expected = ["1-50-s", "1-80-s", "1-1k-s", "2-50-s", "2-80-s", "2-1k-s"].map(|point| format!("small-{point}"));
+    assert_eq!(names, expected);
+    assert_eq!(plans[5].backends[0].profile.workers, 2);
+    assert_eq!(plans[5].point, [("backends.0.workers".into(), "2".into()), ("calls.rate".into(), "1k/s".into())]);
+    assert!(matches!(plans[5].calls.source, Source::Open { rate, .. } if rate.value() == 1000.0));
+}
+
+#[test]
+fn doubts_are_carried_beside_the_plan() {
+    assert!(warnings(REST).is_empty());
+    let one = |more: &str, part: &str| {
+        let said = warnings(more);
+        assert!(said.len() == 1 && said[0].contains(part), "{said:?}");
+    };
+    one(&format!("[[faults]]\nat = '1s'\ncrash = {{}}\n{REST}"), "during the warm-up");
+    one(&format!("[[faults]]\nat = '30s'\nfor = '5m'\ncrash = {{}}\n{REST}"), "longer than the run");
+    one(&format!("[[faults]]\nat = '30s'\nscale = {{ add = 1 }}\n{REST}"), "discovery is static");
+    one(&REST.replace("\"rr\"", "\"ring_hash\""), "routes by key");
+    one(&format!("[[clients]]\nzone = 'eu/a'\n{REST}"), "has no zone");
+}
+
+#[test]
+fn a_file_without_a_name_is_named_after_itself() {
+    let text = with(REST).replace("name = \"small\"\n", "");
+    assert_eq!(load_with(&text, &Options::default()).plans[0].name, "small");
+    let refused = parse(&text, "My File.toml", &Options::default()).unwrap_err();
+    assert!(refused.to_string().contains("name = \"my-file\""), "{refused}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_said_to_be_missing() {
+    let refused = load(Path::new("no/such/file.toml"), &Options::default()).unwrap_err();
+    assert!(refused.to_string().contains("cannot be read"), "{refused}");
+}
