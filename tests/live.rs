@@ -244,4 +244,53 @@ mod worlds {
             assert_eq!(live::support::refusals(&plan, &plan.timeline(1).effects), [""; 0], "{name}");
         }
     }
+
+    /// Runs the program on a scenario. Hands out its exit code, what it said to standard error, and the report folder.
+    fn program(text: &str) -> (Option<i32>, String, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let file = folder.path().join("small.toml");
+        std::fs::write(&file, text).expect("a file can be written");
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_plimsoll"))
+            .args(["live", "--out"])
+            .args([folder.path().join("reports"), file])
+            .output()
+            .expect("the program starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned(), folder)
+    }
+
+    const SMALL: &str = r#"
+        duration = "1s"
+        seeds = 3
+        calls = { rate = "100/s" }
+        clients = [{ count = 1 }]
+        backends = [{ count = 2, service = "2ms" }]
+        contenders = { round_robin = { balancer = "round_robin" }, random = { balancer = "random" } }
+    "#;
+
+    #[test]
+    fn the_program_plays_a_file_and_writes_the_same_folder() {
+        let (code, said, folder) = program(SMALL);
+        // A busy machine is a finding, and no failure.
+        assert_eq!(code, Some(if said.contains("CLIENT-LIMITED") { 5 } else { 0 }), "{said}");
+        assert!(said.contains("2 runs, one after the other") && said.contains("only the first seed"), "{said}");
+        let report = folder.path().join("reports/small");
+        for file in ["summary.csv", "series.csv", "backends.csv", "index.html"] {
+            assert!(report.join(file).is_file(), "{file} is missing");
+        }
+        let run = std::fs::read_to_string(report.join("run.json")).expect("run.json is there");
+        let run: serde_json::Value = serde_json::from_str(&run).expect("run.json is JSON");
+        assert_eq!((&run["world"], &run["seeds"]), (&"live".into(), &serde_json::json!([1])));
+        assert_eq!(run["live"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn the_program_refuses_with_every_reason_and_writes_nothing() {
+        let (code, said, folder) =
+            program(&SMALL.replace("100/s", "5k/s").replace("seeds", "network = { loss = '1%' }\n seeds"));
+        assert_eq!(code, Some(2), "{said}");
+        for needle in ["faster than 1000/s", "loses messages", "`plimsoll run` plays everything"] {
+            assert!(said.contains(needle), "{needle}: {said}");
+        }
+        assert!(!folder.path().join("reports").exists());
+    }
 }
