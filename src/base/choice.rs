@@ -7,18 +7,18 @@ use serde::de::{self, Deserialize};
 
 /// Declares a catalogue: an enum with one configuration per member, read from and written to scenario files.
 ///
-/// A row is `Variant = "name" ["alias", …] => Config`. The enum gets `Serialize`, `Deserialize`, `JsonSchema`,
-/// `NAMES`, `ALIASES` and `name()`.
+/// A row is `Variant = "name" ["alias", …] => Config` below a `///` comment, which is its description. The enum
+/// gets `Serialize`, `Deserialize`, `JsonSchema`, `NAMES`, `ALIASES`, `about` and `name()`.
 macro_rules! choice {
     (
         $(#[$meta:meta])*
         $vis:vis enum $Name:ident as $what:literal {
-            $( $(#[$vmeta:meta])* $Variant:ident = $name:literal $([$($alias:literal),* $(,)?])? => $Config:ty ),* $(,)?
+            $( $(#[doc = $doc:literal])* $Variant:ident = $name:literal $([$($alias:literal),* $(,)?])? => $Config:ty ),* $(,)?
         }
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq)]
-        $vis enum $Name { $( $(#[$vmeta])* $Variant($Config) ),* }
+        $vis enum $Name { $( $(#[doc = $doc])* $Variant($Config) ),* }
 
         impl $Name {
             /// What a member of this catalogue is called in messages.
@@ -28,6 +28,11 @@ macro_rules! choice {
             /// `(canonical name, aliases)` of every member, in catalogue order.
             pub const ALIASES: &'static [(&'static str, &'static [&'static str])] =
                 &[$(($name, &[$($($alias),*)?])),*];
+
+            /// What a member is, in a sentence; empty for a name that is not in the catalogue.
+            pub fn about(name: &str) -> &'static str {
+                match name { $( $name => concat!($($doc),*).trim_ascii(), )* _ => "" }
+            }
 
             /// The canonical name of this member.
             pub fn name(&self) -> &'static str {
@@ -80,12 +85,14 @@ macro_rules! choice {
         }
 
         impl schemars::JsonSchema for $Name {
-            fn schema_name() -> std::borrow::Cow<'static, str> { stringify!($Name).into() }
+            fn schema_name() -> std::borrow::Cow<'static, str> { $what.replace(' ', "_").into() }
+            // Most catalogues are called `Spec`: the module tells them apart.
+            fn schema_id() -> std::borrow::Cow<'static, str> { concat!(module_path!(), "::", stringify!($Name)).into() }
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 let mut any = vec![schemars::json_schema!({
                     "type": "string", "enum": [$( $name $($(, $alias)*)? ),*],
                 })];
-                $( any.push($crate::base::choice::member_schema($name, generator.subschema_for::<$Config>())); )*
+                $( any.push($crate::base::choice::member_schema($name, Self::about($name), generator.subschema_for::<$Config>())); )*
                 schemars::json_schema!({ "anyOf": any })
             }
         }
@@ -105,9 +112,9 @@ pub fn bare<'de, C: Deserialize<'de>, E: de::Error>(what: &str, name: &str) -> R
 }
 
 /// The JSON Schema of a table with one key.
-pub fn member_schema(name: &str, config: schemars::Schema) -> schemars::Schema {
+pub fn member_schema(name: &str, about: &str, config: schemars::Schema) -> schemars::Schema {
     schemars::json_schema!({
-        "type": "object", "properties": { name: config }, "required": [name], "additionalProperties": false,
+        "description": about, "type": "object", "properties": { name: config }, "required": [name], "additionalProperties": false,
     })
 }
 
@@ -150,6 +157,7 @@ mod tests {
         assert_eq!(read("a = 'feline'"), Ok(Animal::Cat(Soft { n: 0 })));
         assert_eq!(read("a = { cat = { n = 3 } }"), Ok(Animal::Cat(Soft { n: 3 })));
         assert_eq!(read("a = { dog = { mean = 3 } }"), Ok(Animal::Dog(Hard { mean: 3 })));
+        assert_eq!((Animal::about("dog"), Animal::about("feline")), ("Hard.", ""));
     }
 
     #[test]

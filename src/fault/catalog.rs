@@ -4,11 +4,11 @@ use super::Fault;
 use crate::base::choice::choice;
 
 macro_rules! faults {
-    ($( $(#[$meta:meta])* $Variant:ident = $name:literal => $module:ident; )*) => {
+    ($( $(#[doc = $doc:literal])* $Variant:ident = $name:literal => $module:ident; )*) => {
         choice! {
             /// A fault as a scenario file asks for it.
             pub enum Spec as "fault" {
-                $( $(#[$meta])* $Variant = $name => super::$module::Config ),*
+                $( $(#[doc = $doc])* $Variant = $name => super::$module::Config ),*
             }
         }
 

@@ -54,6 +54,7 @@ pub struct File {
     pub health: Option<health::Spec>,
     /// Trouble at given times.
     #[serde(default)]
+    #[schemars(schema_with = "super::document::faults")]
     pub faults: Vec<Fault>,
     /// Settings that all contenders share; a contender's own setting replaces the shared one.
     #[serde(default)]
@@ -254,7 +255,6 @@ impl Default for Lease {
 /// `[[faults]]`: when, whom, and exactly one fault with its own parameters.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(transform = super::document::add_faults)]
 pub struct Fault {
     /// It begins.
     pub at: Duration,

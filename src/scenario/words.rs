@@ -250,10 +250,17 @@ schema!(Window, |generator| {
         { "type": "array", "items": generator.subschema_for::<Duration>(), "minItems": 2, "maxItems": 2 },
         {
             "type": "object", "required": ["from", "to"], "additionalProperties": false,
-            "properties": { "from": generator.subschema_for::<Duration>(), "to": generator.subschema_for::<Duration>() },
+            "properties": { "from": end(generator, "From here."), "to": end(generator, "To here.") },
         },
     ],
 });
+/// An end of a stretch of time.
+fn end(generator: &mut schemars::SchemaGenerator, about: &str) -> schemars::Schema {
+    let mut end = generator.subschema_for::<Duration>();
+    end.insert("description".to_owned(), about.into());
+    end
+}
+
 schema!(Bound, |_generator| { "type": ["string", "number"] });
 
 #[cfg(test)]

@@ -119,12 +119,12 @@ pub fn parameters(card: &Card) -> Vec<serde_json::Value> {
 }
 
 macro_rules! balancers {
-    ($( $(#[$meta:meta])* $Variant:ident = $name:literal [$($alias:literal),*] => $family:ident :: $module:ident
+    ($( $(#[doc = $doc:literal])* $Variant:ident = $name:literal [$($alias:literal),*] => $family:ident :: $module:ident
         $(, promises [$($promise:ident),*])?; )*) => {
         choice! {
             /// A balancer as a scenario file asks for it.
             pub enum Spec as "balancer" {
-                $( $(#[$meta])* $Variant = $name [$($alias),*] => $family::$module::Config ),*
+                $( $(#[doc = $doc])* $Variant = $name [$($alias),*] => $family::$module::Config ),*
             }
         }
 

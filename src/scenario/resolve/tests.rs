@@ -58,6 +58,22 @@ fn the_supermarket() {
 }
 
 #[test]
+fn the_region_outage() {
+    let loaded = shipped("region-outage.toml");
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    let plan = &loaded.plans[0];
+    assert_eq!(plan.regions, ["beijing", "shanghai", "shenzhen"]);
+    assert_eq!((plan.client_count(), plan.backend_count()), (30, 37));
+    let delay = |from, to| plan.delay(ZoneId(from), ZoneId(to)).mean().unwrap();
+    assert_eq!((delay(0, 1), delay(2, 0)), (Duration::from_millis(13), Duration::from_millis(20)));
+    assert_eq!(delay(1, 1), Duration::from_micros(250));
+    assert_eq!((plan.faults.len(), plan.faults[0].fault.name()), (1, "partition"));
+    assert!(plan.contenders.iter().all(|contender| contender.channel.health.is_some()), "`[health]` is for all");
+    assert_eq!(plan.expects[0].contender, Some(1));
+    assert_eq!((&plan.expects[0].limit, plan.expects[0].line), (&Limit::AtMost(30_000.0), 72));
+}
+
+#[test]
 fn the_hot_keys() {
     let plan = shipped("hot-keys.toml").plans.remove(0);
     assert!(plan.calls.keys.is_some() && plan.backends[0].profile.cache.is_some());
