@@ -16,7 +16,13 @@ use args::{Arguments, Verb};
 use clap::Parser;
 
 /// Runs the program with the arguments of this process.
+///
+/// A panic is our bug and ends as one, whatever the verb was doing.
 pub fn main() -> Exit {
+    std::panic::catch_unwind(dispatch).unwrap_or(Exit::Bug)
+}
+
+fn dispatch() -> Exit {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

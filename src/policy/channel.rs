@@ -175,6 +175,7 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Alarm {
     Deadline,
+    PerTry,
     Retry,
 }
 
@@ -293,6 +294,7 @@ impl Channel {
             if self.calls.is_open(slot, generation) {
                 match alarm {
                     Alarm::Deadline => self.on_deadline(now, slot),
+                    Alarm::PerTry => self.on_per_try(now, slot),
                     Alarm::Retry => self.try_send(now, slot),
                 }
             }
@@ -342,7 +344,7 @@ impl Channel {
         match self.pick(now, slot) {
             Pick::To(endpoint) => self.send(now, slot, endpoint),
             Pick::Drop(cause) => self.complete(now, slot, Err(Failure::of(cause))),
-            Pick::Fail(cause) if !self.wait_for_ready => self.attempt_failed(now, slot, Failure::of(cause)),
+            Pick::Fail(cause) if !self.wait_for_ready => self.attempt_failed(now, slot, Failure::of(cause), false),
             Pick::Queue | Pick::Fail(_) => {
                 let call = self.calls.at_mut(slot);
                 call.state = State::Waiting;
@@ -366,7 +368,7 @@ impl Channel {
         debug_assert!(self.table.is_ready(endpoint), "a balancer picks only who is ready");
         for guard in &mut self.guards {
             if let Admit::No(cause) = guard.admit(now, endpoint) {
-                return self.attempt_failed(now, slot, Failure::of(cause));
+                return self.attempt_failed(now, slot, Failure::of(cause), false);
             }
         }
         let Some(address) = self.table.get(endpoint).map(|entry| entry.address) else { return };
@@ -375,6 +377,9 @@ impl Channel {
         call.attempts += 1;
         let attempt = call.attempt_id(slot);
         let (id, tag) = (call.id, call.tag);
+        if let Some(limit) = self.retry.as_ref().and_then(|retry| retry.per_try()) {
+            self.timers.push(Reverse((now + limit, Alarm::PerTry, slot, attempt.generation)));
+        }
         self.table.on_sent(endpoint);
         self.feed_back(now, &Feedback::Sent { endpoint });
         self.actions.push_back(Action::Send { attempt, call: id, tag, address });
@@ -388,7 +393,7 @@ impl Channel {
         self.end_attempt(now, attempt.slot, outcome, load);
         match outcome {
             Ok(()) => self.complete(now, attempt.slot, Ok(())),
-            Err(failure) => self.attempt_failed(now, attempt.slot, failure),
+            Err(failure) => self.attempt_failed(now, attempt.slot, failure, false),
         }
     }
 
@@ -406,8 +411,8 @@ impl Channel {
     }
 
     /// An attempt failed, sent or not: is there another?
-    fn attempt_failed(&mut self, now: Instant, slot: u32, failure: Failure) {
-        let tried = Tried { attempts: self.calls.at(slot).attempts.max(1), failure };
+    fn attempt_failed(&mut self, now: Instant, slot: u32, failure: Failure, timed_out: bool) {
+        let tried = Tried { attempts: self.calls.at(slot).attempts.max(1), failure, timed_out };
         let next = self.retry.as_mut().map_or(Next::Stop, |retry| retry.on_failure(now, &tried));
         match next {
             Next::Stop => self.complete(now, slot, Err(failure)),
@@ -421,6 +426,19 @@ impl Channel {
 
     fn on_deadline(&mut self, now: Instant, slot: u32) {
         self.give_up(now, slot, Failure::of(Cause::Deadline));
+    }
+
+    /// The open attempt has taken as long as one may, unless it is a later one than the alarm was set for.
+    fn on_per_try(&mut self, now: Instant, slot: u32) {
+        let limit = self.retry.as_ref().and_then(|retry| retry.per_try()).unwrap_or(Duration::MAX);
+        let call = self.calls.at(slot);
+        if matches!(call.state, State::Sent { at, .. } if now.since(at) >= limit) {
+            let (attempt, call) = (call.attempt_id(slot), call.id);
+            let failure = Failure::of(Cause::Deadline);
+            self.actions.push_back(Action::Cancel { attempt, call });
+            self.end_attempt(now, slot, Err(failure), None);
+            self.attempt_failed(now, slot, failure, true);
+        }
     }
 
     fn on_abandon(&mut self, now: Instant, call: CallId) {

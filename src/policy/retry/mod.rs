@@ -26,6 +26,8 @@ pub struct Tried {
     pub attempts: u32,
     /// How the last one failed.
     pub failure: Failure,
+    /// It was given up because it took longer than one attempt may; the call itself still has time.
+    pub timed_out: bool,
 }
 
 /// Decides about further attempts.
@@ -39,6 +41,11 @@ pub trait Retry: Send {
     /// When to send a further attempt while the first is still open; nothing by default.
     fn hedge(&mut self, _now: Instant, _tried: &Tried) -> Next {
         Next::Stop
+    }
+
+    /// How long one attempt may take; no limit but the call's deadline by default.
+    fn per_try(&self) -> Option<Duration> {
+        None
     }
 
     /// True if a retry should avoid endpoints that the call has tried, while another is ready.
@@ -61,6 +68,10 @@ pub struct Config {
     pub max_backoff: Duration,
     /// How a wait is spread.
     pub jitter: Jitter,
+    /// An attempt that takes longer is given up and counts as failed (Envoy's `per_try_timeout`); by default only the
+    /// call's deadline ends an attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_try: Option<Duration>,
     /// Statuses that are tried again. A connection that was refused or reset always is.
     pub on: Vec<Status>,
     /// Further attempts avoid endpoints that the call has tried.
@@ -90,6 +101,7 @@ impl Default for Config {
             multiplier: Factor::of(2.0),
             max_backoff: Duration::from_secs(1),
             jitter: Jitter::None,
+            per_try: None,
             on: vec![Status::Unavailable],
             exclude_tried: true,
         }
@@ -132,13 +144,18 @@ impl Backoff {
 impl Retry for Backoff {
     fn on_failure(&mut self, _now: Instant, tried: &Tried) -> Next {
         let Failure { status, cause } = tried.failure;
-        let final_cause = matches!(cause, Cause::Dropped | Cause::Deadline | Cause::Cancelled);
-        let retryable = cause == Cause::Connection || self.config.on.contains(&status);
+        let out_of_time = cause == Cause::Deadline && !tried.timed_out;
+        let final_cause = out_of_time || matches!(cause, Cause::Dropped | Cause::Cancelled);
+        let retryable = tried.timed_out || cause == Cause::Connection || self.config.on.contains(&status);
         if final_cause || !retryable || tried.attempts >= self.config.attempts {
             return Next::Stop;
         }
         let wait = self.wait(tried.attempts);
         Next::Again { after: self.spread(wait) }
+    }
+
+    fn per_try(&self) -> Option<Duration> {
+        self.config.per_try
     }
 
     fn excludes_tried(&self) -> bool {
@@ -152,7 +169,7 @@ mod tests {
 
     fn waits(config: &Config, failure: Failure) -> Vec<Option<u64>> {
         let mut retry = config.build(&Seed::new(1));
-        let next = |attempts| match retry.on_failure(Instant::ZERO, &Tried { attempts, failure }) {
+        let next = |attempts| match retry.on_failure(Instant::ZERO, &Tried { attempts, failure, timed_out: false }) {
             Next::Stop => None,
             Next::Again { after } => Some(after.as_nanos() / 1_000_000),
         };
@@ -176,10 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn one_attempt_may_run_out_of_time_but_not_the_call() {
+        let mut retry = Config::default().build(&Seed::new(1));
+        let failure = Failure::of(Cause::Deadline);
+        let mut next = |timed_out| retry.on_failure(Instant::ZERO, &Tried { attempts: 1, failure, timed_out });
+        assert_eq!(next(false), Next::Stop);
+        assert_eq!(next(true), Next::Again { after: Duration::from_millis(100) });
+    }
+
+    #[test]
     fn jitter_stays_in_its_range() {
         for (jitter, low, high) in [(Jitter::Full, 0, 100), (Jitter::Equal, 50, 100), (Jitter::Fifth, 80, 120)] {
             let mut retry = Config { jitter, ..Config::default() }.build(&Seed::new(1));
-            let tried = Tried { attempts: 1, failure: Failure::of(Cause::Connection) };
+            let tried = Tried { attempts: 1, failure: Failure::of(Cause::Connection), timed_out: false };
             let drawn: Vec<u64> = (0..200)
                 .map(|_| match retry.on_failure(Instant::ZERO, &tried) {
                     Next::Again { after } => after.as_nanos() / 1_000_000,
