@@ -12,8 +12,7 @@ const PURE: &[&str] =
 const LINES_MAX: usize = 600;
 
 /// Files that were longer when this was first counted, and how long they may be: shorter, never longer.
-const LONG: &[(&str, usize)] =
-    &[("src/base/dist.rs", 692), ("src/base/quantity.rs", 643), ("src/policy/channel.rs", 640)];
+const LONG: &[(&str, usize)] = &[("src/base/dist.rs", 692), ("src/base/quantity.rs", 643)];
 
 const LEFTOVERS: &[&str] = &["todo!(", "dbg!(", "unimplemented!(", "FIXME", "XXX", "#[ignore]", "<<<<<<< ", ">>>>>>> "];
 

@@ -15,3 +15,4 @@ pub mod health;
 pub mod limit;
 pub mod request;
 pub mod retry;
+pub mod spec;
