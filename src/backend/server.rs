@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::sharing::Sharing;
 use super::spec::{Abandoned, Discipline, Profile};
 use crate::base::dist::Sampler;
@@ -101,14 +103,13 @@ pub struct Finished {
 /// A call inside.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Job {
-    pub(super) job: u32,
-    pub(super) fails: bool,
     /// Service time at normal speed, in nanoseconds.
     pub(super) need: u64,
-    /// The same if the cache has the key.
-    hit_need: u64,
-    key: Option<u64>,
+    pub(super) job: u32,
+    pub(super) fails: bool,
     status: Status,
+    /// Its key, and what it needs if the cache has that.
+    hit: Option<(u64, u64)>,
 }
 
 /// A call on a worker.
@@ -119,19 +120,26 @@ struct Running {
     job: Job,
 }
 
-/// One server.
+/// One server. What every call touches stands first; whatever sets a server apart from a warm and healthy one of its
+/// kind stands elsewhere, so that a large fleet stays small.
 #[derive(Debug)]
 pub struct Server {
+    queue: VecDeque<Job>,
+    /// On workers, the soonest done last.
+    running: SmallVec<[Running; 1]>,
     kind: Arc<Kind>,
     /// Workers that may work now.
     workers: u32,
-    queue: VecDeque<Job>,
-    /// On workers, the soonest done first.
-    running: Vec<Running>,
+    looked: Option<bool>,
+    odd: Option<Box<Odd>>,
     sharing: Option<Box<Sharing>>,
     cache: Option<Box<Lru>>,
-    looked: Option<bool>,
-    /// Service takes this many times as long now.
+}
+
+/// What sets a server apart for now.
+#[derive(Debug)]
+struct Odd {
+    /// Service takes this many times as long.
     slow: f64,
     frozen_since: Option<Instant>,
     /// When it was started; warm-up counts from here. `None`: it was warm when the run began.
@@ -143,37 +151,38 @@ impl Server {
     /// A warm, idle server.
     pub fn new(kind: &Arc<Kind>) -> Server {
         Server {
-            workers: kind.workers,
             queue: VecDeque::new(),
-            running: Vec::new(),
+            running: SmallVec::new(),
+            workers: kind.workers,
+            looked: None,
+            odd: None,
             sharing: (kind.discipline == Discipline::ProcessorSharing).then(|| Box::new(Sharing::new(kind.workers))),
             cache: kind.cache.as_ref().map(|(entries, _)| Box::new(Lru::new(*entries as usize))),
-            looked: None,
-            slow: 1.0,
-            frozen_since: None,
-            started: None,
-            errors: None,
             kind: kind.clone(),
         }
+    }
+
+    fn odd_mut(&mut self) -> &mut Odd {
+        self.odd.get_or_insert_with(|| Box::new(Odd { slow: 1.0, frozen_since: None, started: None, errors: None }))
+    }
+
+    #[inline(always)]
+    fn frozen_since(&self) -> Option<Instant> {
+        self.odd.as_ref().and_then(|odd| odd.frozen_since)
     }
 
     /// An attempt arrives.
     #[inline]
     pub fn offer(&mut self, now: Instant, arrival: &Arrival) -> Offered {
-        let rule = self.errors.unwrap_or(self.kind.errors);
+        let rule = self.odd.as_ref().and_then(|odd| odd.errors).unwrap_or(self.kind.errors);
         let fails = !rule.chance.is_never()
             && Draws::new(arrival.draw_key, arrival.attempt, Purpose::Error).chance(rule.chance);
         if let (true, Some(after)) = (fails, rule.latency) {
             return Offered::Fails { status: rule.status, after };
         }
         let job = self.job(arrival, fails, rule.status);
-        if let Some(sharing) = &mut self.sharing {
-            if sharing.len() as u64 >= u64::from(self.workers) + u64::from(self.kind.queue) {
-                return Offered::Full;
-            }
-            let need = start(&self.kind, self.started, &mut self.cache, &mut self.looked, now, &job);
-            sharing.join(now, job, need);
-            return Offered::Inside;
+        if self.sharing.is_some() {
+            return self.share(now, job);
         }
         if (self.running.len() as u32) < self.workers {
             self.start(now, job);
@@ -185,26 +194,62 @@ impl Server {
         Offered::Inside
     }
 
+    fn share(&mut self, now: Instant, job: Job) -> Offered {
+        if u64::from(self.inside()) >= u64::from(self.workers) + u64::from(self.kind.queue) {
+            return Offered::Full;
+        }
+        let need = self.need(now, &job);
+        if let Some(sharing) = &mut self.sharing {
+            sharing.join(now, job, need);
+        }
+        Offered::Inside
+    }
+
+    #[inline(always)]
     fn job(&self, arrival: &Arrival, fails: bool, status: Status) -> Job {
-        let mut draws = Draws::new(arrival.draw_key, arrival.attempt, Purpose::Service);
-        let need = self.kind.service.sample_scaled(&mut draws, arrival.demand).as_nanos();
-        let hit_need = match &self.kind.cache {
-            Some((_, hit)) => {
-                let mut draws = Draws::new(arrival.draw_key, arrival.attempt, Purpose::CacheHit);
-                hit.sample_scaled(&mut draws, arrival.demand).as_nanos()
-            }
-            None => need,
+        let draw = |law: &Sampler, purpose| {
+            let mut draws = Draws::new(arrival.draw_key, arrival.attempt, purpose);
+            law.sample_scaled(&mut draws, arrival.demand).as_nanos()
         };
-        Job { job: arrival.job, fails, need, hit_need, key: arrival.key, status }
+        let need = draw(&self.kind.service, Purpose::Service);
+        let hit = match (&self.kind.cache, arrival.key) {
+            (Some((_, law)), Some(key)) => Some((key, draw(law, Purpose::CacheHit))),
+            _ => None,
+        };
+        Job { need, job: arrival.job, fails, status, hit }
     }
 
     #[inline]
     fn start(&mut self, now: Instant, job: Job) {
-        let need = start(&self.kind, self.started, &mut self.cache, &mut self.looked, now, &job);
-        let takes = stretch(need, self.slow);
-        // While nothing moves, what is left counts from the moment things stopped, as it does for all inside.
-        let from = self.frozen_since.unwrap_or(now);
+        let need = self.need(now, &job);
+        let (mut takes, mut from) = (need, now);
+        if let Some(odd) = &self.odd {
+            takes = stretch(need, odd.slow);
+            // While nothing moves, what is left counts from the moment things stopped, as it does for all inside.
+            from = odd.frozen_since.unwrap_or(now);
+        }
         self.push_running(Running { done: from.as_nanos() + takes, since: now.as_nanos(), job });
+    }
+
+    /// What a call needs as it starts: the cache and the warm-up decide now.
+    #[inline(always)]
+    fn need(&mut self, now: Instant, job: &Job) -> u64 {
+        let mut need = job.need;
+        if let (Some(cache), Some((key, hit_need))) = (&mut self.cache, job.hit) {
+            let hit = cache.touch(key);
+            self.looked = Some(hit);
+            if hit {
+                need = hit_need;
+            }
+        }
+        let started = self.odd.as_ref().and_then(|odd| odd.started);
+        match (self.kind.warm_up, started) {
+            (Some((over, factor)), Some(started)) if now.since(started) < over => {
+                let age = now.since(started).as_nanos() as f64 / over.as_nanos() as f64;
+                stretch(need, factor + (1.0 - factor) * age)
+            }
+            _ => need,
+        }
     }
 
     #[inline]
@@ -217,7 +262,7 @@ impl Server {
     /// When its next call will be done; [`Instant::NEVER`] if none is in service or nothing moves.
     #[inline]
     pub fn next_done(&self) -> Instant {
-        if self.frozen_since.is_some() {
+        if self.frozen_since().is_some() {
             return Instant::NEVER;
         }
         match &self.sharing {
@@ -273,16 +318,17 @@ impl Server {
         let at = self.running.iter().position(|running| running.job.job == job)?;
         let running = self.running.remove(at);
         // What is frozen frees its worker only when things move again.
-        if self.frozen_since.is_none() {
+        let frozen_since = self.frozen_since();
+        if frozen_since.is_none() {
             self.refill(now);
         }
-        let until = self.frozen_since.unwrap_or(now);
+        let until = frozen_since.unwrap_or(now);
         Some(until.since(Instant::from_nanos(running.since)))
     }
 
     /// Everything inside is lost. Hands out the jobs with the time that each held a worker, in order of handle.
     pub fn lose_all(&mut self, now: Instant) -> Vec<(u32, Duration)> {
-        let until = self.frozen_since.unwrap_or(now);
+        let until = self.frozen_since().unwrap_or(now);
         let mut lost: Vec<(u32, Duration)> = self.queue.drain(..).map(|job| (job.job, Duration::ZERO)).collect();
         let held = |running: Running| (running.job.job, until.since(Instant::from_nanos(running.since)));
         lost.extend(self.running.drain(..).map(held));
@@ -295,7 +341,7 @@ impl Server {
 
     /// The process starts: cold, with an empty cache.
     pub fn restart(&mut self, now: Instant) {
-        self.started = Some(now);
+        self.odd_mut().started = Some(now);
         if let Some(cache) = &mut self.cache {
             cache.clear();
         }
@@ -303,13 +349,13 @@ impl Server {
 
     /// Service takes `factor` times as long from now on, for what is on a worker as well.
     pub fn set_slow(&mut self, now: Instant, factor: f64) {
-        let ratio = factor / self.slow;
-        self.slow = factor;
+        let frozen_since = self.frozen_since();
+        let ratio = factor / std::mem::replace(&mut self.odd_mut().slow, factor);
         if let Some(sharing) = &mut self.sharing {
             sharing.set_slow(now, factor);
         }
         // What is frozen keeps its remainder relative to the moment it was frozen.
-        let from = self.frozen_since.unwrap_or(now).as_nanos();
+        let from = frozen_since.unwrap_or(now).as_nanos();
         for running in &mut self.running {
             running.done = from + stretch(running.done - from, ratio);
         }
@@ -319,24 +365,25 @@ impl Server {
     /// So many workers work from now on, at least one; what is in service goes on.
     pub fn set_workers(&mut self, now: Instant, fraction: f64) {
         self.workers = ((f64::from(self.kind.workers) * fraction).ceil() as u32).clamp(1, self.kind.workers);
+        let frozen = self.frozen_since().is_some();
         match &mut self.sharing {
             Some(sharing) => sharing.set_workers(now, self.workers),
-            None if self.frozen_since.is_none() => self.refill(now),
+            None if !frozen => self.refill(now),
             None => {}
         }
     }
 
     /// Nothing moves from now on, or everything goes on where it stopped.
     pub fn set_frozen(&mut self, now: Instant, frozen: bool) {
-        match (self.frozen_since, frozen) {
+        match (self.frozen_since(), frozen) {
             (None, true) => {
-                self.frozen_since = Some(now);
+                self.odd_mut().frozen_since = Some(now);
                 if let Some(sharing) = &mut self.sharing {
                     sharing.set_frozen(now, true);
                 }
             }
             (Some(since), false) => {
-                self.frozen_since = None;
+                self.odd_mut().frozen_since = None;
                 let stood = now.since(since).as_nanos();
                 for running in &mut self.running {
                     running.done += stood;
@@ -352,7 +399,7 @@ impl Server {
 
     /// Calls fail by another rule from now on; `None`: by the profile's.
     pub fn set_errors(&mut self, rule: Option<ErrorRule>) {
-        self.errors = rule;
+        self.odd_mut().errors = rule;
     }
 
     /// Calls that wait for a worker. Where the workers are shared: those beyond one a worker.
@@ -377,33 +424,6 @@ impl Server {
     #[inline]
     pub fn take_looked(&mut self) -> Option<bool> {
         self.looked.take()
-    }
-}
-
-/// What a call needs as it starts: the cache and the warm-up decide now.
-#[inline]
-fn start(
-    kind: &Kind,
-    started: Option<Instant>,
-    cache: &mut Option<Box<Lru>>,
-    looked: &mut Option<bool>,
-    now: Instant,
-    job: &Job,
-) -> u64 {
-    let mut need = job.need;
-    if let (Some(cache), Some(key)) = (cache, job.key) {
-        let hit = cache.touch(key);
-        *looked = Some(hit);
-        if hit {
-            need = job.hit_need;
-        }
-    }
-    match (kind.warm_up, started) {
-        (Some((over, factor)), Some(started)) if now.since(started) < over => {
-            let age = now.since(started).as_nanos() as f64 / over.as_nanos() as f64;
-            stretch(need, factor + (1.0 - factor) * age)
-        }
-        _ => need,
     }
 }
 

@@ -255,10 +255,10 @@ impl Sampler {
     /// where it would be longer.
     ///
     /// # Panics
-    /// When `factor` is negative or not finite.
+    /// When `factor` is negative.
     #[inline]
     pub fn sample_scaled<B: Bits>(&self, bits: &mut B, factor: f64) -> Duration {
-        assert!(factor >= 0.0 && factor.is_finite(), "a draw is scaled by {factor}");
+        debug_assert!(factor >= 0.0 && factor.is_finite(), "a draw is scaled by {factor}");
         nearest((self.0.draw(bits) * factor).min(LARGEST_DRAW))
     }
 }
@@ -646,7 +646,7 @@ fn bounded_moment(min: f64, max: f64, shape: f64, order: f64) -> f64 {
 }
 
 /// Rounds nanoseconds to a duration.
-#[inline]
+#[inline(always)]
 fn nearest(ns: f64) -> Duration {
     assert!((0.0..=LARGEST_DRAW).contains(&ns), "a duration of {ns} ns was drawn");
     Duration::from_nanos(math::round_to_u64(ns))

@@ -94,16 +94,29 @@ impl Histogram {
     /// # Panics
     /// When `q` is not in `[0, 1]`.
     pub fn quantile(&self, q: f64) -> Option<Duration> {
-        let count = self.count();
-        if count == 0 {
-            return None;
-        }
-        // The crate multiplies and rounds up as doubles; half a rank below the wanted one lands on it safely.
-        let aim = (rank(q, count) as f64 - 0.5) / count as f64;
-        let upper = Duration::from_nanos(self.buckets.value_at_quantile(aim));
-        // The last bucket also holds what was clamped.
-        let upper = if upper.as_nanos() >= LAST_NS { self.max } else { upper };
-        Some(upper.clamp(self.min, self.max))
+        self.quantiles(&[q]).pop()
+    }
+
+    /// The same for several `q`, in rising order: one walk over the buckets. Empty if there are no values.
+    ///
+    /// # Panics
+    /// When a `q` is not in `[0, 1]`.
+    pub fn quantiles(&self, qs: &[f64]) -> Vec<Duration> {
+        debug_assert!(qs.is_sorted(), "one walk needs them in rising order");
+        let mut buckets = self.buckets.iter_recorded();
+        let (mut seen, mut upper) = (0, 0);
+        let mut at = |q: &f64| {
+            let rank = rank(*q, self.count());
+            while seen < rank || seen == 0 {
+                let bucket = buckets.next()?;
+                seen += bucket.count_at_value();
+                upper = bucket.value_iterated_to();
+            }
+            // The last bucket also holds what was clamped.
+            let upper = if upper >= LAST_NS { self.max } else { Duration::from_nanos(upper) };
+            Some(upper.clamp(self.min, self.max))
+        };
+        qs.iter().map_while(&mut at).collect()
     }
 
     /// Adds all values of `other`.
@@ -278,6 +291,8 @@ mod tests {
             assert_near(hist.quantile(q), &sorted, q, Histogram::RELATIVE_WIDTH);
             assert_near(window.quantile(q), &sorted, q, 1.0 / 128.0);
         }
+        let together = hist.quantiles(&QUANTILES);
+        assert_eq!(together, QUANTILES.map(|q| hist.quantile(q).unwrap()));
     }
 
     #[test]

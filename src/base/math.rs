@@ -36,7 +36,8 @@ pub fn exp_m1(x: f64) -> f64 {
 #[inline]
 pub fn round_to_u64(x: f64) -> u64 {
     const SHIFT: f64 = 4_503_599_627_370_496.0;
-    if x < SHIFT { ((x + SHIFT) - SHIFT) as u64 } else { x as u64 }
+    // The sum's last 52 bits are the whole number: no conversion is needed.
+    if (0.0..SHIFT).contains(&x) { (x + SHIFT).to_bits() - SHIFT.to_bits() } else { x as u64 }
 }
 
 /// The sine of an angle in whole turns, `sin(2 pi x)`.

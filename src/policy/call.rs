@@ -1,6 +1,6 @@
 //! The open calls of a channel, in places that are used again.
 
-use super::channel::Start;
+use super::exchange::Start;
 use crate::base::id::{Address, AttemptId, CallId, EndpointId};
 use crate::base::time::Instant;
 
@@ -59,7 +59,7 @@ pub(super) struct Calls {
 
 impl Calls {
     /// Opens a call. Hands out its place and the generation of that place.
-    #[inline]
+    #[inline(always)]
     pub(super) fn open(&mut self, start: &Start, deadline: Instant) -> (u32, u32) {
         let slot = self.free.pop().unwrap_or_else(|| self.grow());
         let call = &mut self.places[slot as usize];
@@ -92,27 +92,29 @@ impl Calls {
         self.places.len() as u32 - 1
     }
 
-    #[inline]
-    pub(super) fn close(&mut self, slot: u32) {
+    /// Frees a place. Hands out what was there.
+    #[inline(always)]
+    pub(super) fn close(&mut self, slot: u32) -> &Call {
         let call = &mut self.places[slot as usize];
         call.state = State::Free;
         call.generation = call.generation.wrapping_add(1);
         call.tried.clear();
         self.free.push(slot);
+        call
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn at(&self, slot: u32) -> &Call {
         &self.places[slot as usize]
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn at_mut(&mut self, slot: u32) -> &mut Call {
         &mut self.places[slot as usize]
     }
 
     /// True if this place still holds the call of this generation.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_open(&self, slot: u32, generation: u32) -> bool {
         self.places.get(slot as usize).is_some_and(|call| call.generation == generation && call.state != State::Free)
     }
@@ -123,7 +125,7 @@ impl Calls {
     }
 
     /// True if this attempt is the open one of its call.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_current(&self, attempt: AttemptId) -> bool {
         self.is_open(attempt.slot, attempt.generation) && {
             let call = &self.places[attempt.slot as usize];

@@ -12,6 +12,8 @@ use super::balancer::{self, Balancer, Feedback, LoadReport, Pick, Want};
 use super::call::{Call, Calls, State};
 use super::connect::Reconnect;
 use super::endpoints::{Connectivity, Listing, SuspectRule, Table};
+use super::exchange::Actions;
+pub use super::exchange::{Action, Input, Start};
 use super::health::{self, HealthCheck, Probe};
 use super::limit::{self, Admit, Guard};
 use super::request::Request;
@@ -20,109 +22,6 @@ pub use super::spec::ChannelSpec;
 use crate::base::id::{Address, AttemptId, CallId, EndpointId};
 use crate::base::status::{Cause, Failure, Outcome};
 use crate::base::time::{Duration, Instant};
-
-/// A call, as the application asks for it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Start {
-    /// Its number, from the world.
-    pub call: CallId,
-    /// The world's own handle for it, handed back with every action that concerns the call.
-    pub tag: u32,
-    /// Hash of its key, if it has one.
-    pub hash: Option<u64>,
-    /// A number of its own, for hashing balancers where there is no key.
-    pub random: u64,
-    /// Its class.
-    pub class: u16,
-    /// When the application stops waiting: so long after the start.
-    pub deadline: Option<Duration>,
-}
-
-/// What happens to a channel.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Input {
-    /// The channel begins with this list, resolved and connected: it has been up for long.
-    Begin(Arc<[Listing]>),
-    /// The resolver answered.
-    Resolved(Arc<[Listing]>),
-    /// A connection that was asked for is there.
-    Connected(Address),
-    /// A connection that was asked for could not be made.
-    ConnectFailed(Address),
-    /// A connection broke.
-    Disconnected(Address),
-    /// The application calls.
-    Start(Start),
-    /// An attempt was answered, or its connection broke under it.
-    Replied {
-        /// Which.
-        attempt: AttemptId,
-        /// How.
-        outcome: Outcome,
-        /// The load report on the reply.
-        load: Option<LoadReport>,
-    },
-    /// A probe was answered.
-    Probed {
-        /// Which.
-        probe: Probe,
-        /// Round trip.
-        took: Duration,
-        /// Whether it says it serves.
-        ok: bool,
-        /// What else it says.
-        load: Option<LoadReport>,
-    },
-    /// The application gives a call up.
-    Abandon(CallId),
-}
-
-/// What a channel wants done.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Action {
-    /// Resolve the name again.
-    Resolve,
-    /// Make a connection.
-    Connect(Address),
-    /// Probe an endpoint.
-    Probe {
-        /// Which.
-        probe: Probe,
-        /// Where it goes.
-        address: Address,
-    },
-    /// Send an attempt.
-    Send {
-        /// Which.
-        attempt: AttemptId,
-        /// Of which call.
-        call: CallId,
-        /// The world's handle of that call.
-        tag: u32,
-        /// Where to.
-        address: Address,
-    },
-    /// Tell the server that nobody waits for this attempt any more.
-    Cancel {
-        /// Which.
-        attempt: AttemptId,
-        /// Of which call.
-        call: CallId,
-    },
-    /// Tell the application how its call ended.
-    Complete {
-        /// Which.
-        call: CallId,
-        /// The world's handle of it.
-        tag: u32,
-        /// How.
-        outcome: Outcome,
-        /// Attempts that were sent.
-        attempts: u32,
-        /// Where the last one went.
-        address: Option<Address>,
-    },
-}
 
 /// What a timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,7 +45,7 @@ pub struct Channel {
     calls: Calls,
     waiting: VecDeque<(u32, u32)>,
     timers: BinaryHeap<Timer>,
-    actions: VecDeque<Action>,
+    actions: Actions,
     now: Instant,
 }
 
@@ -165,7 +64,7 @@ impl Channel {
             calls: Calls::default(),
             waiting: VecDeque::new(),
             timers: BinaryHeap::new(),
-            actions: VecDeque::new(),
+            actions: Actions::default(),
             now: Instant::ZERO,
         }
     }
@@ -210,9 +109,9 @@ impl Channel {
     }
 
     /// The next thing to do.
-    #[inline]
+    #[inline(always)]
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        self.actions.pop()
     }
 
     /// When the channel wants to be woken; [`Instant::NEVER`] if nothing is pending.
@@ -275,7 +174,7 @@ impl Channel {
         self.balancer.gauges(visit);
     }
 
-    #[inline]
+    #[inline(always)]
     fn turn(&mut self, now: Instant) {
         assert!(now >= self.now, "time ran backwards in a channel");
         self.now = now;
@@ -283,6 +182,7 @@ impl Channel {
 
     // Calls.
 
+    #[inline(always)]
     fn on_start(&mut self, now: Instant, start: &Start) {
         let deadline = start.deadline.map_or(Instant::NEVER, |deadline| now + deadline);
         let (slot, generation) = self.calls.open(start, deadline);
@@ -293,6 +193,7 @@ impl Channel {
     }
 
     /// Picks and sends, or queues, or fails.
+    #[inline]
     fn try_send(&mut self, now: Instant, slot: u32) {
         match self.pick(now, slot) {
             Pick::To(endpoint) => self.send(now, slot, endpoint),
@@ -306,6 +207,7 @@ impl Channel {
         }
     }
 
+    #[inline(always)]
     fn pick(&mut self, now: Instant, slot: u32) -> Pick {
         let call = self.calls.at(slot);
         let request = call.request();
@@ -317,6 +219,7 @@ impl Channel {
         avoid_tried(pick, &request, &view, || self.balancer.pick(now, &request, &view))
     }
 
+    #[inline(always)]
     fn send(&mut self, now: Instant, slot: u32, endpoint: EndpointId) {
         debug_assert!(self.table.is_ready(endpoint), "a balancer picks only who is ready");
         for guard in &mut self.guards {
@@ -324,20 +227,19 @@ impl Channel {
                 return self.attempt_failed(now, slot, Failure::of(cause), false);
             }
         }
-        let Some(address) = self.table.get(endpoint).map(|entry| entry.address) else { return };
+        let Some(address) = self.table.send_to(endpoint) else { return };
         let call = self.calls.at_mut(slot);
         call.state = State::Sent { endpoint, address, at: now };
         call.attempts += 1;
         let attempt = call.attempt_id(slot);
-        let (id, tag) = (call.id, call.tag);
+        self.actions.push(Action::Send { attempt, call: call.id, tag: call.tag, address });
         if let Some(limit) = self.retry.as_ref().and_then(|retry| retry.per_try()) {
             self.timers.push(Reverse((now + limit, Alarm::PerTry, slot, attempt.generation)));
         }
-        self.table.on_sent(endpoint);
         self.feed_back(now, &Feedback::Sent { endpoint });
-        self.actions.push_back(Action::Send { attempt, call: id, tag, address });
     }
 
+    #[inline]
     fn on_replied(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome, load: Option<&LoadReport>) {
         // A late answer names an attempt that is over, and changes nothing.
         if !self.calls.is_current(attempt) {
@@ -351,9 +253,10 @@ impl Channel {
     }
 
     /// The open attempt of a call is over: exactly one `Done` for each `Sent`.
+    #[inline(always)]
     fn end_attempt(&mut self, now: Instant, slot: u32, outcome: Outcome, load: Option<&LoadReport>) {
-        let State::Sent { endpoint, address, at } = self.calls.at(slot).state else { return };
         let call = self.calls.at_mut(slot);
+        let State::Sent { endpoint, address, at } = call.state else { return };
         call.state = State::Between;
         call.last = Some(address);
         if outcome.is_err() {
@@ -388,7 +291,7 @@ impl Channel {
         if matches!(call.state, State::Sent { at, .. } if now.since(at) >= limit) {
             let (attempt, call) = (call.attempt_id(slot), call.id);
             let failure = Failure::of(Cause::Deadline);
-            self.actions.push_back(Action::Cancel { attempt, call });
+            self.actions.push(Action::Cancel { attempt, call });
             self.end_attempt(now, slot, Err(failure), None);
             self.attempt_failed(now, slot, failure, true);
         }
@@ -404,28 +307,28 @@ impl Channel {
         let call = self.calls.at(slot);
         if let State::Sent { .. } = call.state {
             let (attempt, call) = (call.attempt_id(slot), call.id);
-            self.actions.push_back(Action::Cancel { attempt, call });
+            self.actions.push(Action::Cancel { attempt, call });
             self.end_attempt(now, slot, Err(failure), None);
         }
         self.complete(now, slot, Err(failure));
     }
 
+    #[inline]
     fn complete(&mut self, now: Instant, slot: u32, outcome: Outcome) {
         if let (Ok(()), Some(retry)) = (outcome, &mut self.retry) {
             retry.on_success(now);
         }
-        let call = self.calls.at(slot);
-        self.actions.push_back(Action::Complete {
+        let call = self.calls.close(slot);
+        self.actions.push(Action::Complete {
             call: call.id,
             tag: call.tag,
             outcome,
             attempts: call.attempts,
             address: call.last,
         });
-        self.calls.close(slot);
     }
 
-    #[inline]
+    #[inline(always)]
     fn feed_back(&mut self, now: Instant, feedback: &Feedback<'_>) {
         self.balancer.on_feedback(now, feedback, &self.table.view());
         for guard in &mut self.guards {
@@ -468,7 +371,7 @@ impl Channel {
     fn connect(&mut self, now: Instant, address: Address) {
         let Some(id) = self.table.at(address) else { return };
         self.table.set_connectivity(now, id, Connectivity::Connecting);
-        self.actions.push_back(Action::Connect(address));
+        self.actions.push(Action::Connect(address));
     }
 
     fn on_connected(&mut self, now: Instant, address: Address) {
@@ -513,14 +416,22 @@ impl Channel {
     }
 
     /// Takes over what the machines decided meanwhile.
-    #[inline]
+    #[inline(always)]
     fn collect_wants(&mut self, now: Instant) {
         if self.health.is_some() {
             self.collect_health(now);
         }
-        while let Some(want) = self.balancer.poll_want() {
+        if let Some(first) = self.balancer.poll_want() {
+            self.meet_wants(now, first);
+        }
+    }
+
+    #[cold]
+    fn meet_wants(&mut self, now: Instant, first: Want) {
+        let mut next = Some(first);
+        while let Some(want) = next {
             match want {
-                Want::Resolve => self.actions.push_back(Action::Resolve),
+                Want::Resolve => self.actions.push(Action::Resolve),
                 Want::Connect(id) => {
                     if let Some(address) = self.table.get(id).map(|entry| entry.address) {
                         self.connect(now, address);
@@ -528,6 +439,7 @@ impl Channel {
                 }
                 Want::Probe(endpoint) => self.probe(Probe { endpoint, number: BALANCER_PROBE }),
             }
+            next = self.balancer.poll_want();
         }
     }
 
@@ -546,7 +458,7 @@ impl Channel {
 
     fn probe(&mut self, probe: Probe) {
         if let Some(address) = self.table.get(probe.endpoint).map(|entry| entry.address) {
-            self.actions.push_back(Action::Probe { probe, address });
+            self.actions.push(Action::Probe { probe, address });
         }
     }
 }

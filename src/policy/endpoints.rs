@@ -340,12 +340,18 @@ impl Table {
         self.entries.get_mut(id.slot()).filter(|entry| entry.id == id && entry.listed)
     }
 
+    /// An attempt is sent: counted, and the address it goes to. `None` if the endpoint is gone.
+    #[inline(always)]
+    pub fn send_to(&mut self, id: EndpointId) -> Option<Address> {
+        let entry = self.entries.get(id.slot()).filter(|entry| entry.id == id && entry.listed)?;
+        self.in_flight[id.slot()] += 1;
+        Some(entry.address)
+    }
+
     /// An attempt was sent.
     #[inline]
     pub fn on_sent(&mut self, id: EndpointId) {
-        if self.entries[id.slot()].id == id {
-            self.in_flight[id.slot()] += 1;
-        }
+        self.send_to(id);
     }
 
     /// An attempt ended. One that outlived its endpoint changes nothing.

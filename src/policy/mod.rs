@@ -11,6 +11,7 @@ mod call;
 pub mod channel;
 mod connect;
 pub mod endpoints;
+pub mod exchange;
 pub mod health;
 pub mod limit;
 pub mod request;

@@ -35,7 +35,7 @@ const K0: u64 = 0xa076_1d64_78bd_642f;
 const K1: u64 = 0xe703_7ed1_a0b4_28db;
 const K2: u64 = 0x8ebc_6af0_9c88_c6e3;
 
-#[inline]
+#[inline(always)]
 fn fold(x: u64, y: u64) -> u64 {
     let product = u128::from(x) * u128::from(y);
     (product as u64) ^ ((product >> 64) as u64)
@@ -59,7 +59,7 @@ impl Lanes {
     }
 
     /// Takes in two words: as good as one after the other, and cheaper.
-    #[inline]
+    #[inline(always)]
     pub fn pair(&mut self, x: u64, y: u64) {
         self.a = fold(self.a ^ x, y ^ K0);
         self.b = fold(self.b.rotate_left(29) ^ y, x ^ K1);
@@ -123,7 +123,7 @@ fn optional(duration: Option<Duration>) -> u64 {
 }
 
 impl Sink for Digester {
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, at: Instant, record: &Record) {
         let at_ns = at.as_nanos();
         match record {

@@ -80,36 +80,41 @@ impl Client {
 /// Open calls, in places that are used again.
 #[derive(Debug, Default)]
 pub(super) struct OpenCalls {
-    places: Vec<Option<OpenCall>>,
+    places: Vec<OpenCall>,
     free: Vec<u32>,
 }
 
 impl OpenCalls {
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, open: OpenCall) -> u32 {
         match self.free.pop() {
             Some(at) => {
-                self.places[at as usize] = Some(open);
+                self.places[at as usize] = open;
                 at
             }
             None => {
-                self.places.push(Some(open));
+                self.places.push(open);
                 self.places.len() as u32 - 1
             }
         }
     }
 
-    #[inline]
-    fn take(&mut self, at: u32) -> Option<OpenCall> {
+    #[inline(always)]
+    fn take(&mut self, at: u32) -> OpenCall {
         self.free.push(at);
-        self.places[at as usize].take()
+        self.places[at as usize]
     }
 
     /// All that are open, in the order of their births.
-    pub(super) fn into_sorted(self) -> Vec<OpenCall> {
-        let mut open: Vec<OpenCall> = self.places.into_iter().flatten().collect();
-        open.sort_unstable_by_key(|open| open.call);
-        open
+    pub(super) fn into_sorted(mut self) -> Vec<OpenCall> {
+        let mut is_open = vec![true; self.places.len()];
+        for at in self.free {
+            is_open[at as usize] = false;
+        }
+        let mut is_open = is_open.into_iter();
+        self.places.retain(|_| is_open.next().unwrap_or(false));
+        self.places.sort_unstable_by_key(|open| open.call);
+        self.places
     }
 }
 
@@ -163,13 +168,12 @@ impl<S: Sink> World<'_, S> {
     }
 
     /// Feeds one input, drains all actions, keeps the wake-up armed: a world's whole duty.
-    #[inline]
     pub(super) fn input(&mut self, client: usize, input: Input) {
         self.clients[client].channel.on_input(self.now, input);
         self.drain(client);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn drain(&mut self, client: usize) {
         while let Some(action) = self.clients[client].channel.poll_action() {
             self.act(client, action);
@@ -177,7 +181,7 @@ impl<S: Sink> World<'_, S> {
         self.arm(client);
     }
 
-    #[inline]
+    #[inline(always)]
     fn act(&mut self, client: usize, action: Action) {
         match action {
             Action::Send { attempt, tag, address, .. } => self.send(client, attempt, tag, address),
@@ -206,13 +210,13 @@ impl<S: Sink> World<'_, S> {
         self.drain(client);
     }
 
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, client: usize, attempt: AttemptId, tag: u32, address: Address) {
         let backend = BackendId(address.0);
         let from = self.clients[client].place;
         let to = self.backends[backend.index()].place;
         let cut = self.network.cut(&from, &to);
-        let Some(open) = &self.calls.places[tag as usize] else { return };
+        let open = &self.calls.places[tag as usize];
         let record = Record::Sent {
             call: open.call,
             attempt: attempt.number,
@@ -245,7 +249,7 @@ impl<S: Sink> World<'_, S> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn travel_out(&mut self, flight: u32, from: &Place, to: &Place, draw_key: u64, attempt: u32) {
         let delay = self.network.one_way(from, to, draw_key, attempt, Purpose::Outbound);
         if delay.is_zero() {
@@ -280,7 +284,7 @@ impl<S: Sink> World<'_, S> {
         self.drain(client);
     }
 
-    #[inline]
+    #[inline(always)]
     fn done_record(&self, flight: u32, outcome: Outcome) -> Record {
         let flight = self.flights.at(flight);
         Record::Done {
@@ -342,9 +346,9 @@ impl<S: Sink> World<'_, S> {
         self.input(client, Input::Replied { attempt: entry.attempt, outcome: failure, load: None });
     }
 
-    #[inline]
+    #[inline(always)]
     fn complete(&mut self, tag: u32, outcome: Outcome, attempts: u32, address: Option<Address>) {
-        let Some(open) = self.calls.take(tag) else { return };
+        let open = self.calls.take(tag);
         let record = Record::Ended {
             call: open.call,
             client: open.client,
@@ -441,7 +445,7 @@ impl<S: Sink> World<'_, S> {
 }
 
 impl Client {
-    #[inline]
+    #[inline(always)]
     fn set_flight(&mut self, slot: u32, flight: u32) {
         let slot = slot as usize;
         if self.flights.len() <= slot {

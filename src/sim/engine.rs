@@ -12,6 +12,7 @@ use crate::scenario::plan::Plan;
 use crate::workload::birth::{Birth, Births};
 
 use super::client::{Client, Message, Messages, OpenCalls};
+use super::departures::Departures;
 use super::flight::Flights;
 use super::link::Network;
 use super::queue::{Event, Queue};
@@ -33,7 +34,7 @@ pub(super) mod kind {
     pub(in crate::sim) const PROBE: u8 = 24;
     pub(in crate::sim) const ARRIVE: u8 = 25;
     pub(in crate::sim) const USER: u8 = 26;
-    /// The next birth of an open workload is never in the queue, and comes after everything else of its instant.
+    /// The next birth of an open workload comes after everything else of its instant.
     pub(in crate::sim) const BIRTH: u8 = 27;
 }
 
@@ -74,6 +75,7 @@ const NO_USER: u32 = u32::MAX;
 pub(super) struct World<'a, S: Sink> {
     pub(super) plan: &'a Plan,
     pub(super) queue: Queue,
+    pub(super) departures: Departures,
     pub(super) now: Instant,
     pub(super) clients: Vec<Client>,
     pub(super) calls: OpenCalls,
@@ -118,6 +120,7 @@ impl<'a, S: Sink> World<'a, S> {
         World {
             plan,
             queue: Queue::default(),
+            departures: Departures::new(plan.backend_count() as usize),
             now: Instant::ZERO,
             clients: plan
                 .each_client()
@@ -161,38 +164,44 @@ impl<'a, S: Sink> World<'a, S> {
 
     fn run(&mut self) {
         let horizon = self.plan.horizon();
-        while let Some(event) = self.next_event() {
+        let mut last = None;
+        loop {
+            let event = self.next_event();
             let at = event.at();
             if at > horizon || (at >= self.count_until && self.counted_open == 0) {
-                self.now = if at > horizon { horizon } else { self.count_until.max(self.now) };
+                let end = if at > horizon && at != Instant::NEVER { horizon } else { self.count_until };
+                self.now = end.max(self.now);
                 return;
             }
             debug_assert!(at >= self.now, "time ran backwards");
             self.now = at;
             self.finish.events += 1;
+            self.finish.ties += u64::from(last.is_some_and(|last| event.ties_with(last) && event != last));
+            last = Some(event);
             self.handle(event);
         }
-        self.now = self.now.max(self.count_until);
     }
 
-    /// The next event, be it pending in the queue or the next birth.
-    #[inline]
-    fn next_event(&mut self) -> Option<Event> {
-        let birth = self.next_birth.as_ref().map(|birth| birth.at);
-        match (self.queue.peek(), birth) {
-            (Some(event), Some(at)) if event.at() > at => Some(Event::new(at, kind::BIRTH, 0, 0)),
-            (None, Some(at)) => Some(Event::new(at, kind::BIRTH, 0, 0)),
-            _ => {
-                let event = self.queue.pop()?;
-                if let Some(next) = self.queue.peek() {
-                    self.finish.ties += u64::from(next.ties_with(event) && next != event);
-                }
-                Some(event)
+    /// The next event: of those in the queue, the next completion, and the next birth, which are never in it.
+    /// At [`Instant::NEVER`] if nothing will ever happen again.
+    #[inline(always)]
+    fn next_event(&mut self) -> Event {
+        let next = self.departures.soonest().min(self.next_birth_event());
+        match self.queue.peek() {
+            Some(event) if event < next => {
+                self.queue.pop();
+                event
             }
+            _ => next,
         }
     }
 
-    #[inline]
+    #[inline(always)]
+    fn next_birth_event(&self) -> Event {
+        Event::new(self.next_birth.as_ref().map_or(Instant::NEVER, |birth| birth.at), kind::BIRTH, 0, 0)
+    }
+
+    #[inline(always)]
     fn handle(&mut self, event: Event) {
         let entity = event.entity();
         match event.kind() {
@@ -213,7 +222,7 @@ impl<'a, S: Sink> World<'a, S> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_birth(&mut self) {
         if let Some(birth) = self.next_birth.take() {
             self.bear(&birth, NO_USER);
@@ -227,7 +236,7 @@ impl<'a, S: Sink> World<'a, S> {
     }
 
     /// A call begins.
-    #[inline]
+    #[inline(always)]
     fn bear(&mut self, birth: &Birth, user: u32) {
         let call = CallId(self.next_call);
         self.next_call += 1;
@@ -256,7 +265,7 @@ impl<'a, S: Sink> World<'a, S> {
     }
 
     /// A call has ended.
-    #[inline]
+    #[inline(always)]
     pub(super) fn on_ended(&mut self, open: &OpenCall, record: &Record) {
         self.finish.ended += 1;
         self.finish.sojourn_sum_ns += u128::from((self.now - open.born).as_nanos());
@@ -284,7 +293,7 @@ impl<'a, S: Sink> World<'a, S> {
     }
 
     /// Arms the wake-up of a client, if it is not armed early enough.
-    #[inline]
+    #[inline(always)]
     pub(super) fn arm(&mut self, client: usize) {
         let at = self.clients[client].channel.next_timeout();
         if at < self.clients[client].armed {

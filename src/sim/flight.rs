@@ -48,7 +48,7 @@ pub(super) struct Flights {
 }
 
 impl Flights {
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(&mut self, flight: Flight) -> u32 {
         match self.free.pop() {
             Some(at) => {
@@ -62,7 +62,7 @@ impl Flights {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn remove(&mut self, at: u32) {
         let flight = &mut self.places[at as usize];
         debug_assert_ne!(flight.leg, Leg::Free, "an attempt ends once");
@@ -71,12 +71,12 @@ impl Flights {
         self.free.push(at);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn at(&self, at: u32) -> &Flight {
         &self.places[at as usize]
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn at_mut(&mut self, at: u32) -> &mut Flight {
         &mut self.places[at as usize]
     }

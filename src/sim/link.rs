@@ -45,7 +45,7 @@ impl Network {
     }
 
     /// One way of a message: its delay, sent again after each loss as a transport does.
-    #[inline]
+    #[inline(always)]
     pub(super) fn one_way(&self, from: &Place, to: &Place, draw_key: u64, attempt: u32, leg: Purpose) -> Duration {
         let pair = from.zone.index() * self.zones + to.zone.index();
         match self.fixed[pair] {
@@ -81,7 +81,7 @@ impl Network {
     }
 
     /// How two are cut off from each other, if they are. A refusal shows before a black hole.
-    #[inline]
+    #[inline(always)]
     pub(super) fn cut(&self, a: &Place, b: &Place) -> Option<CutMode> {
         if self.cuts.is_empty() {
             return None;

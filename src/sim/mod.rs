@@ -2,6 +2,7 @@
 //! actions and applies effects; it decides nothing, and it knows kinds, never names.
 
 mod client;
+mod departures;
 pub mod engine;
 mod flight;
 mod link;

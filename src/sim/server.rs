@@ -34,8 +34,6 @@ pub(super) struct Backend {
     pub(super) server: Server,
     pub(super) place: Place,
     pub(super) life: Life,
-    /// When its next completion is armed.
-    armed: Instant,
     /// Lasting changes, by the fault that made them.
     pub(super) slow: Vec<(effect::Cause, f64)>,
     pub(super) capacity: Vec<(effect::Cause, f64)>,
@@ -58,7 +56,6 @@ impl Backend {
                     server: Server::new(kind),
                     place: Place { zone: group.zone, region: plan.region_of(group.zone), backend: Some(id) },
                     life: if number < group.count { Life::Up } else { Life::Silent },
-                    armed: Instant::NEVER,
                     slow: Vec::new(),
                     capacity: Vec::new(),
                     freezes: Vec::new(),
@@ -72,7 +69,7 @@ impl Backend {
     }
 
     /// It is there and moves.
-    #[inline]
+    #[inline(always)]
     pub(super) fn answers(&self) -> bool {
         matches!(self.life, Life::Up | Life::Draining) && self.freezes.is_empty()
     }
@@ -130,7 +127,7 @@ impl<S: Sink> World<'_, S> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_arrived(&mut self, backend: BackendId) {
         let server = &mut self.backends[backend.index()].server;
         let (waiting, inside, looked) = (server.waiting(), server.inside(), server.take_looked());
@@ -140,45 +137,35 @@ impl<S: Sink> World<'_, S> {
         }
     }
 
-    #[inline]
+    /// Something changed in a server: its next completion may be another.
+    #[inline(always)]
     pub(super) fn arm_server(&mut self, backend: BackendId) {
-        let entry = &mut self.backends[backend.index()];
-        let at = entry.server.next_done();
-        if at < entry.armed {
-            entry.armed = at;
-            self.queue.push(Event::new(at, kind::DONE, backend.0, 0));
-        }
+        let at = self.backends[backend.index()].server.next_done();
+        self.departures.set(backend, at);
     }
 
-    /// The next call of a backend is done, unless things have changed meanwhile.
+    /// The next call of a backend is done.
     #[inline]
     pub(super) fn on_done(&mut self, backend: BackendId) {
-        let entry = &mut self.backends[backend.index()];
-        if entry.armed != self.now {
-            return;
+        let server = &mut self.backends[backend.index()].server;
+        debug_assert_eq!(server.next_done(), self.now, "every change of a server is armed");
+        let finished = server.finish(self.now);
+        let looked = server.take_looked();
+        self.arm_server(backend);
+        let gone = self.flights.at(finished.job).gone;
+        self.sink.put(self.now, &Record::Served { backend, busy: finished.busy, wasted: gone });
+        if let Some(hit) = looked {
+            self.sink.put(self.now, &Record::Looked { backend, hit });
         }
-        entry.armed = Instant::NEVER;
-        if entry.server.next_done() == self.now {
-            let finished = entry.server.finish(self.now);
-            let looked = entry.server.take_looked();
-            let gone = self.flights.at(finished.job).gone;
-            self.sink.put(self.now, &Record::Served { backend, busy: finished.busy, wasted: gone });
-            if let Some(hit) = looked {
-                self.sink.put(self.now, &Record::Looked { backend, hit });
-            }
-            self.arm_server(backend);
-            if gone {
-                return self.flights.remove(finished.job);
-            }
-            let outcome = finished.error.map_or(Ok(()), |status| Err(Failure::backend(status)));
-            match self.travel_back_after(finished.job, Duration::ZERO, outcome) {
-                // Nothing lies between: the answer is there, and needs no event of its own.
-                Some(at) if at == self.now => self.on_reply(finished.job),
-                Some(at) => self.push_reply(at, finished.job),
-                None => {}
-            }
-        } else {
-            self.arm_server(backend);
+        if gone {
+            return self.flights.remove(finished.job);
+        }
+        let outcome = finished.error.map_or(Ok(()), |status| Err(Failure::backend(status)));
+        match self.travel_back_after(finished.job, Duration::ZERO, outcome) {
+            // Nothing lies between: the answer is there, and needs no event of its own.
+            Some(at) if at == self.now => self.on_reply(finished.job),
+            Some(at) => self.push_reply(at, finished.job),
+            None => {}
         }
     }
 
@@ -194,7 +181,7 @@ impl<S: Sink> World<'_, S> {
     }
 
     /// An answer sets out after a while. Hands out when it arrives, if it does.
-    #[inline]
+    #[inline(always)]
     fn travel_back_after(&mut self, flight: u32, after: Duration, outcome: Outcome) -> Option<Instant> {
         let entry = self.flights.at_mut(flight);
         entry.leg = Leg::Back;
@@ -243,7 +230,9 @@ impl<S: Sink> World<'_, S> {
 
     /// What is inside is lost. Loud: every client learns that its connection broke.
     pub(super) fn lose_all(&mut self, backend: BackendId, loud: bool) {
-        for (flight, busy) in self.backends[backend.index()].server.lose_all(self.now) {
+        let lost = self.backends[backend.index()].server.lose_all(self.now);
+        self.arm_server(backend);
+        for (flight, busy) in lost {
             self.put_lost_work(backend, busy);
             if self.flights.at(flight).gone {
                 self.flights.remove(flight);

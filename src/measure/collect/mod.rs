@@ -62,6 +62,10 @@ pub struct Fold {
     work: Work,
     /// Something ends here: a window, a second, the warm-up.
     turn_at: Instant,
+    /// The warm-up is over.
+    warm: bool,
+    /// The same, and the measured stretch is not.
+    counting: bool,
 }
 
 /// Calls in flight, and the integral of that over time: Little's law is checked to the nanosecond.
@@ -103,12 +107,10 @@ impl Fold {
             tallies: vec![BackendTally::default(); frame.backends.len()],
             work: Work::default(),
             turn_at: Instant::ZERO,
+            warm: false,
+            counting: false,
             frame,
         }
-    }
-
-    fn counts(&self, at: Instant) -> bool {
-        at >= self.frame.warmup && at < self.frame.duration
     }
 
     #[inline]
@@ -119,7 +121,7 @@ impl Fold {
         if let Some(detect) = &mut self.detect {
             detect.on_sent(at, backend);
         }
-        if self.counts(at) {
+        if self.counting {
             self.tallies[backend.index()].attempts += 1;
             self.work.attempts += 1;
             self.work.cross_zone += u64::from(leaves_region);
@@ -128,8 +130,8 @@ impl Fold {
     }
 
     #[inline]
-    fn on_served(&mut self, at: Instant, backend: BackendId, busy: Duration, wasted: bool) {
-        if self.counts(at) {
+    fn on_served(&mut self, backend: BackendId, busy: Duration, wasted: bool) {
+        if self.counting {
             let busy = u128::from(busy.as_nanos());
             self.tallies[backend.index()].served_ns += busy;
             self.work.served_ns += busy;
@@ -145,9 +147,12 @@ impl Fold {
         self.windows.on_ended(at, born, outcome);
     }
 
-    /// Closes every stretch of time that ends at or before `at`.
+    /// Closes every stretch of time that ends at or before `at`. The warm-up and the measured stretch are two of them.
     #[cold]
+    #[inline(never)]
     fn turn(&mut self, at: Instant) {
+        self.warm = at >= self.frame.warmup;
+        self.counting = self.warm && at < self.frame.duration;
         loop {
             let next = self.windows.next().min(self.balance.next());
             self.turn_at = next;
@@ -200,7 +205,7 @@ impl Fold {
 }
 
 impl Sink for Fold {
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, at: Instant, record: &Record) {
         self.digests.put(at, record);
         if at >= self.turn_at {
@@ -220,21 +225,21 @@ impl Sink for Fold {
             }
             Record::Arrived { backend, waiting, inside } => {
                 self.windows.on_arrived(*waiting);
-                if self.frame.warmup <= at {
+                if self.warm {
                     let tally = &mut self.tallies[backend.index()];
                     tally.queue_max = tally.queue_max.max(*waiting);
                     tally.in_flight_max = tally.in_flight_max.max(*inside);
                 }
             }
-            Record::Served { backend, busy, wasted } => self.on_served(at, *backend, *busy, *wasted),
+            Record::Served { backend, busy, wasted } => self.on_served(*backend, *busy, *wasted),
             Record::Looked { hit, .. } => {
-                if self.counts(at) {
+                if self.counting {
                     self.work.cache_lookups += 1;
                     self.work.cache_hits += u64::from(*hit);
                 }
             }
             Record::Done { backend, outcome, .. } => {
-                if self.counts(at) {
+                if self.counting {
                     let tally = &mut self.tallies[backend.index()];
                     match outcome {
                         Ok(()) => tally.ok += 1,

@@ -59,11 +59,11 @@ impl Fold {
 }
 
 fn latency(histogram: &Histogram) -> Latency {
-    let at = |q: &f64| histogram.quantile(*q).map(|value| (*q, value.as_nanos()));
+    let values = histogram.quantiles(QUANTILES);
     Latency {
         count: histogram.count(),
         sum_ns: histogram.sum_ns(),
         max_ns: histogram.max().unwrap_or(Duration::ZERO).as_nanos(),
-        quantiles: QUANTILES.iter().filter_map(at).collect(),
+        quantiles: QUANTILES.iter().copied().zip(values.iter().map(|value| value.as_nanos())).collect(),
     }
 }
