@@ -1,7 +1,8 @@
 //! What a simulated call costs, beside a hand-written loop for the same model, paired and interleaved, in CPU time.
 //!
 //! `cargo bench --bench engine` prints the table of `docs/performance.md`; `-- quick` makes fewer and shorter
-//! rounds; `-- instructions` runs the supermarket once, for `valgrind --tool=callgrind` to count.
+//! rounds; `-- instructions [backends [calls]]` runs the supermarket once, for `valgrind --tool=callgrind` to count and
+//! for a profiler to look at.
 
 #[expect(dead_code, reason = "the floor on its own in benches/peers uses the rest of it")]
 #[path = "floor/mod.rs"]
@@ -80,11 +81,16 @@ fn interleaved(rounds: usize, jobs: &[(&str, &dyn Fn() -> u64)]) -> Vec<f64> {
     costs.into_iter().map(median).collect()
 }
 
+fn numbers(arguments: &[String]) -> impl Iterator<Item = u64> {
+    arguments.iter().filter_map(|argument| argument.parse().ok())
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
     if has("instructions") {
-        println!("{}", engine(&supermarket(100, 200_000, "0ms", 1)));
+        let number = |at: usize, or: u64| numbers(&arguments).nth(at).unwrap_or(or);
+        println!("{}", engine(&supermarket(number(0, 100) as u32, number(1, 200_000), "0ms", 1)));
         return;
     }
     let (rounds, calls) = if has("quick") { (3, 300_000) } else { (7, 2_000_000) };

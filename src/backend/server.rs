@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use prefetch_index::prefetch_index;
 use smallvec::SmallVec;
 
 use super::sharing::Sharing;
@@ -105,11 +106,14 @@ pub struct Finished {
 pub(super) struct Job {
     /// Service time at normal speed, in nanoseconds.
     pub(super) need: u64,
+    /// The same if the cache has its key.
+    hit_need: u64,
+    key: u64,
     pub(super) job: u32,
     pub(super) fails: bool,
     status: Status,
-    /// Its key, and what it needs if the cache has that.
-    hit: Option<(u64, u64)>,
+    /// Whether it has a key and there is a cache to look it up in.
+    cached: bool,
 }
 
 /// A call on a worker.
@@ -166,13 +170,19 @@ impl Server {
         self.odd.get_or_insert_with(|| Box::new(Odd { slow: 1.0, frozen_since: None, started: None, errors: None }))
     }
 
+    /// Whether nothing moves.
+    #[inline(always)]
+    pub fn is_frozen(&self) -> bool {
+        self.frozen_since().is_some()
+    }
+
     #[inline(always)]
     fn frozen_since(&self) -> Option<Instant> {
         self.odd.as_ref().and_then(|odd| odd.frozen_since)
     }
 
     /// An attempt arrives.
-    #[inline]
+    #[inline(always)]
     pub fn offer(&mut self, now: Instant, arrival: &Arrival) -> Offered {
         let rule = self.odd.as_ref().and_then(|odd| odd.errors).unwrap_or(self.kind.errors);
         let fails = !rule.chance.is_never()
@@ -212,14 +222,14 @@ impl Server {
             law.sample_scaled(&mut draws, arrival.demand).as_nanos()
         };
         let need = draw(&self.kind.service, Purpose::Service);
-        let hit = match (&self.kind.cache, arrival.key) {
-            (Some((_, law)), Some(key)) => Some((key, draw(law, Purpose::CacheHit))),
-            _ => None,
-        };
-        Job { need, job: arrival.job, fails, status, hit }
+        let plain = Job { need, hit_need: need, key: 0, job: arrival.job, fails, status, cached: false };
+        match (&self.kind.cache, arrival.key) {
+            (Some((_, law)), Some(key)) => Job { hit_need: draw(law, Purpose::CacheHit), key, cached: true, ..plain },
+            _ => plain,
+        }
     }
 
-    #[inline]
+    #[inline(always)]
     fn start(&mut self, now: Instant, job: Job) {
         let need = self.need(now, &job);
         let (mut takes, mut from) = (need, now);
@@ -235,11 +245,11 @@ impl Server {
     #[inline(always)]
     fn need(&mut self, now: Instant, job: &Job) -> u64 {
         let mut need = job.need;
-        if let (Some(cache), Some((key, hit_need))) = (&mut self.cache, job.hit) {
-            let hit = cache.touch(key);
+        if let (Some(cache), true) = (&mut self.cache, job.cached) {
+            let hit = cache.touch(job.key);
             self.looked = Some(hit);
             if hit {
-                need = hit_need;
+                need = job.hit_need;
             }
         }
         let started = self.odd.as_ref().and_then(|odd| odd.started);
@@ -252,7 +262,7 @@ impl Server {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn push_running(&mut self, running: Running) {
         // Workers are few, and the soonest stands last so that taking it is cheap.
         let at = self.running.partition_point(|other| (other.done, other.job.job) > (running.done, running.job.job));
@@ -260,9 +270,9 @@ impl Server {
     }
 
     /// When its next call will be done; [`Instant::NEVER`] if none is in service or nothing moves.
-    #[inline]
+    #[inline(always)]
     pub fn next_done(&self) -> Instant {
-        if self.frozen_since().is_some() {
+        if self.is_frozen() {
             return Instant::NEVER;
         }
         match &self.sharing {
@@ -271,11 +281,21 @@ impl Server {
         }
     }
 
+    /// The attempt that will be done next, if workers are not shared.
+    pub fn next_job(&self) -> Option<u32> {
+        self.running.last().map(|running| running.job.job)
+    }
+
+    /// Its queue is soon to be looked at: fetched into the processor's caches, and nothing else.
+    pub fn prefetch_queue(&self) {
+        prefetch_index(self.queue.as_slices().0, 0);
+    }
+
     /// The call whose time has come leaves, and one that waits takes its worker.
     ///
     /// # Panics
     /// When nothing is in service.
-    #[inline]
+    #[inline(always)]
     pub fn finish(&mut self, now: Instant) -> Finished {
         if let Some(sharing) = &mut self.sharing {
             let (job, busy) = sharing.finish(now);
@@ -288,7 +308,7 @@ impl Server {
         Finished { job: running.job.job, busy, error: running.job.fails.then_some(running.job.status) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn refill(&mut self, now: Instant) {
         while (self.running.len() as u32) < self.workers {
             let next = match self.kind.discipline {

@@ -93,7 +93,8 @@ pub(super) fn schedule(plan: &Plan, seed: u64, timeline: &[(Instant, Effect)], m
     let mut surges: Vec<(crate::fault::effect::Cause, f64)> = Vec::new();
     let mut effects = timeline.iter().peekable();
     let mut schedule = Vec::new();
-    while let Some(mut birth) = births.next_open() {
+    loop {
+        let mut birth = births.next_open();
         while let Some((at, effect)) = effects.next_if(|(at, _)| *at <= birth.at) {
             match effect {
                 Effect::Surge { cause, factor } => {

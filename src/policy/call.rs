@@ -1,6 +1,9 @@
 //! The open calls of a channel, in places that are used again.
 
+use prefetch_index::prefetch_index;
+
 use super::exchange::Start;
+use super::request::Request;
 use crate::base::id::{Address, AttemptId, CallId, EndpointId};
 use crate::base::time::Instant;
 
@@ -24,36 +27,46 @@ pub(super) enum State {
     },
 }
 
-/// One call.
+/// One call: a cache line. What only a pick asks of it is an [`Ask`].
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Call {
+    pub(super) state: State,
     pub(super) id: CallId,
     pub(super) tag: u32,
-    pub(super) state: State,
     pub(super) generation: u32,
     /// Attempts sent.
     pub(super) attempts: u32,
-    pub(super) class: u16,
-    pub(super) hash: Option<u64>,
-    pub(super) random: u64,
-    pub(super) deadline: Instant,
     /// Where the last attempt went.
     pub(super) last: Option<Address>,
-    /// Endpoints on which it failed. Kept empty and allocated when the place is free.
-    pub(super) tried: Vec<EndpointId>,
+    /// Some attempt has failed.
+    failed: bool,
 }
 
 impl Call {
     /// The id of the attempt that is open.
+    #[inline(always)]
     pub(super) fn attempt_id(&self, slot: u32) -> AttemptId {
         AttemptId { slot, generation: self.generation, number: self.attempts - 1 }
     }
+}
+
+/// What a pick asks of a call.
+#[derive(Debug)]
+struct Ask {
+    class: u16,
+    hash: Option<u64>,
+    random: u64,
+    deadline: Instant,
+    /// Endpoints on which it failed. Kept empty and allocated when the place is free.
+    tried: Vec<EndpointId>,
 }
 
 /// All open calls.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     places: Vec<Call>,
+    asks: Vec<Ask>,
     free: Vec<u32>,
 }
 
@@ -67,29 +80,42 @@ impl Calls {
         call.tag = start.tag;
         call.state = State::Between;
         call.attempts = 0;
-        call.class = start.class;
-        call.hash = start.hash;
-        call.random = start.random;
-        call.deadline = deadline;
         call.last = None;
+        let ask = &mut self.asks[slot as usize];
+        ask.class = start.class;
+        ask.hash = start.hash;
+        ask.random = start.random;
+        ask.deadline = deadline;
         (slot, call.generation)
     }
 
+    #[cold]
     fn grow(&mut self) -> u32 {
-        self.places.push(Call {
-            id: CallId(0),
-            tag: 0,
-            state: State::Free,
-            generation: 0,
-            attempts: 0,
-            class: 0,
-            hash: None,
-            random: 0,
-            deadline: Instant::NEVER,
-            last: None,
-            tried: Vec::new(),
-        });
+        let state = State::Free;
+        self.places.push(Call { state, id: CallId(0), tag: 0, generation: 0, attempts: 0, last: None, failed: false });
+        let (hash, deadline, tried) = (None, Instant::NEVER, Vec::new());
+        self.asks.push(Ask { class: 0, hash, random: 0, deadline, tried });
         self.places.len() as u32 - 1
+    }
+
+    /// What a pick is told of a call.
+    #[inline(always)]
+    pub(super) fn request(&self, slot: u32) -> Request<'_> {
+        let ask = &self.asks[slot as usize];
+        Request {
+            hash: ask.hash,
+            random: ask.random,
+            class: ask.class,
+            attempt: self.places[slot as usize].attempts,
+            tried: &ask.tried,
+            deadline: ask.deadline,
+        }
+    }
+
+    /// An attempt failed on an endpoint.
+    pub(super) fn failed_on(&mut self, slot: u32, endpoint: EndpointId) {
+        self.places[slot as usize].failed = true;
+        self.asks[slot as usize].tried.push(endpoint);
     }
 
     /// Frees a place. Hands out what was there.
@@ -98,7 +124,9 @@ impl Calls {
         let call = &mut self.places[slot as usize];
         call.state = State::Free;
         call.generation = call.generation.wrapping_add(1);
-        call.tried.clear();
+        if std::mem::take(&mut call.failed) {
+            self.asks[slot as usize].tried.clear();
+        }
         self.free.push(slot);
         call
     }
@@ -111,6 +139,11 @@ impl Calls {
     #[inline(always)]
     pub(super) fn at_mut(&mut self, slot: u32) -> &mut Call {
         &mut self.places[slot as usize]
+    }
+
+    /// Soon to be looked at.
+    pub(super) fn prefetch(&self, slot: u32) {
+        prefetch_index(self.places.as_slice(), slot as usize);
     }
 
     /// True if this place still holds the call of this generation.

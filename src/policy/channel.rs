@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::balancer::catalog::Context;
 use super::balancer::{self, Balancer, Feedback, LoadReport, Pick, Want};
-use super::call::{Call, Calls, State};
+use super::call::{Calls, State};
 use super::connect::Reconnect;
 use super::endpoints::{Connectivity, Listing, SuspectRule, Table};
 use super::exchange::Actions;
@@ -164,6 +164,11 @@ impl Channel {
         self.collect_wants(now);
     }
 
+    /// An answer to this attempt is soon to come: its call is fetched into the processor's caches, and nothing else.
+    pub fn prefetch(&self, attempt: AttemptId) {
+        self.calls.prefetch(attempt.slot);
+    }
+
     /// The client's view, for charts and tests.
     pub fn table(&self) -> &Table {
         &self.table
@@ -209,11 +214,10 @@ impl Channel {
 
     #[inline(always)]
     fn pick(&mut self, now: Instant, slot: u32) -> Pick {
-        let call = self.calls.at(slot);
-        let request = call.request();
+        let request = self.calls.request(slot);
         let view = self.table.view();
         let pick = self.balancer.pick(now, &request, &view);
-        if call.tried.is_empty() || !self.retry.as_ref().is_some_and(|retry| retry.excludes_tried()) {
+        if request.tried.is_empty() || !self.retry.as_ref().is_some_and(|retry| retry.excludes_tried()) {
             return pick;
         }
         avoid_tried(pick, &request, &view, || self.balancer.pick(now, &request, &view))
@@ -260,7 +264,7 @@ impl Channel {
         call.state = State::Between;
         call.last = Some(address);
         if outcome.is_err() {
-            call.tried.push(endpoint);
+            self.calls.failed_on(slot, endpoint);
         }
         self.table.on_ended(endpoint);
         self.feed_back(now, &Feedback::Done { endpoint, took: now - at, outcome, load });
@@ -289,9 +293,8 @@ impl Channel {
         let limit = self.retry.as_ref().and_then(|retry| retry.per_try()).unwrap_or(Duration::MAX);
         let call = self.calls.at(slot);
         if matches!(call.state, State::Sent { at, .. } if now.since(at) >= limit) {
-            let (attempt, call) = (call.attempt_id(slot), call.id);
             let failure = Failure::of(Cause::Deadline);
-            self.actions.push(Action::Cancel { attempt, call });
+            self.actions.push(Action::Cancel { attempt: call.attempt_id(slot), call: call.id, tag: call.tag });
             self.end_attempt(now, slot, Err(failure), None);
             self.attempt_failed(now, slot, failure, true);
         }
@@ -306,8 +309,7 @@ impl Channel {
     fn give_up(&mut self, now: Instant, slot: u32, failure: Failure) {
         let call = self.calls.at(slot);
         if let State::Sent { .. } = call.state {
-            let (attempt, call) = (call.attempt_id(slot), call.id);
-            self.actions.push(Action::Cancel { attempt, call });
+            self.actions.push(Action::Cancel { attempt: call.attempt_id(slot), call: call.id, tag: call.tag });
             self.end_attempt(now, slot, Err(failure), None);
         }
         self.complete(now, slot, Err(failure));
@@ -495,18 +497,5 @@ fn avoid_tried(
 impl std::fmt::Debug for Channel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Channel").field("now", &self.now).field("open", &self.calls.len()).finish_non_exhaustive()
-    }
-}
-
-impl Call {
-    fn request(&self) -> Request<'_> {
-        Request {
-            hash: self.hash,
-            random: self.random,
-            class: self.class,
-            attempt: self.attempts,
-            tried: &self.tried,
-            deadline: self.deadline,
-        }
     }
 }

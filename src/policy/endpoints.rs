@@ -131,8 +131,8 @@ impl<'a> Endpoints<'a> {
 #[derive(Debug, Default)]
 pub struct Table {
     entries: Vec<Endpoint>,
-    in_flight: Vec<u32>,
-    pickable: Vec<bool>,
+    /// What every call asks of them, packed: a large fleet's entries do not fit in a processor's cache.
+    open: Vec<Open>,
     free: Vec<u32>,
     /// `slot + 1` by address; 0 is none.
     by_address: Vec<u32>,
@@ -140,6 +140,15 @@ pub struct Table {
     members: Vec<EndpointId>,
     ready: Vec<EndpointId>,
     suspects: SuspectRule,
+}
+
+/// Attempts open on an endpoint, and where they go.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    in_flight: u32,
+    generation: u32,
+    address: Address,
+    pickable: bool,
 }
 
 /// What becomes of suspects.
@@ -199,13 +208,13 @@ impl Table {
     /// Attempts open on the endpoint; 0 if it is gone.
     #[inline]
     pub fn in_flight(&self, id: EndpointId) -> u32 {
-        self.in_flight.get(id.slot()).copied().unwrap_or(0)
+        self.open.get(id.slot()).map_or(0, |open| open.in_flight)
     }
 
     /// True if the endpoint can be picked.
     #[inline]
     pub fn is_ready(&self, id: EndpointId) -> bool {
-        self.pickable.get(id.slot()).copied().unwrap_or(false) && self.get(id).is_some()
+        self.open.get(id.slot()).is_some_and(|open| open.pickable && open.generation == id.generation())
     }
 
     /// The endpoint at this address.
@@ -273,13 +282,13 @@ impl Table {
             listing: place as u32,
             listed: true,
         };
+        let open = Open { in_flight: 0, generation, address: listing.address, pickable: false };
         if slot as usize == self.entries.len() {
             self.entries.push(entry);
-            self.in_flight.push(0);
-            self.pickable.push(false);
+            self.open.push(open);
         } else {
             self.entries[slot as usize] = entry;
-            self.in_flight[slot as usize] = 0;
+            self.open[slot as usize] = open;
         }
         let address = listing.address.index();
         if self.by_address.len() <= address {
@@ -293,7 +302,7 @@ impl Table {
     fn leave(&mut self, id: EndpointId) {
         let entry = &self.entries[id.slot()];
         self.by_address[entry.address.index()] = 0;
-        self.pickable[id.slot()] = false;
+        self.open[id.slot()].pickable = false;
         // An attempt that is still open names the old generation and finds nothing, so the place can be reused.
         self.free.push(id.slot() as u32);
     }
@@ -343,9 +352,9 @@ impl Table {
     /// An attempt is sent: counted, and the address it goes to. `None` if the endpoint is gone.
     #[inline(always)]
     pub fn send_to(&mut self, id: EndpointId) -> Option<Address> {
-        let entry = self.entries.get(id.slot()).filter(|entry| entry.id == id && entry.listed)?;
-        self.in_flight[id.slot()] += 1;
-        Some(entry.address)
+        let open = self.open.get_mut(id.slot()).filter(|open| open.generation == id.generation())?;
+        open.in_flight += 1;
+        Some(open.address)
     }
 
     /// An attempt was sent.
@@ -355,11 +364,12 @@ impl Table {
     }
 
     /// An attempt ended. One that outlived its endpoint changes nothing.
-    #[inline]
+    #[inline(always)]
     pub fn on_ended(&mut self, id: EndpointId) {
-        if self.entries[id.slot()].id == id {
-            debug_assert!(self.in_flight[id.slot()] > 0, "in-flight never goes below zero");
-            self.in_flight[id.slot()] = self.in_flight[id.slot()].saturating_sub(1);
+        let open = &mut self.open[id.slot()];
+        if open.generation == id.generation() {
+            debug_assert!(open.in_flight > 0, "in-flight never goes below zero");
+            open.in_flight = open.in_flight.saturating_sub(1);
         }
     }
 
@@ -386,7 +396,7 @@ impl Table {
                     Health::Suspect => suspect_ok,
                     Health::Failed => false,
                 };
-            self.pickable[id.slot()] = pickable;
+            self.open[id.slot()].pickable = pickable;
             if pickable {
                 ready.push(*id);
             }

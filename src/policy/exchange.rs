@@ -97,6 +97,8 @@ pub enum Action {
         attempt: AttemptId,
         /// Of which call.
         call: CallId,
+        /// The world's handle of that call.
+        tag: u32,
     },
     /// Tell the application how its call ended.
     Complete {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::engine::{OpenCall, World, kind};
-use super::flight::{Flight, Leg};
+use super::call::OpenCall;
+use super::engine::{World, kind};
+use super::flight::{Flight, Flights, Leg};
 use super::link::{CONNECT_TIMEOUT, Place};
 use super::queue::Event;
 use crate::base::id::{Address, AttemptId, BackendId, ClientId};
@@ -29,15 +30,10 @@ pub(super) struct Client {
     pub(super) list_version: u64,
     /// Its watch of the registry is broken, and not open again yet.
     pub(super) deaf: bool,
-    /// The flight of the open attempt, by the slot of its call in the channel.
-    flights: Vec<u32>,
     /// Number of messages that it has sent besides attempts: where their draws come from.
     sent: u64,
     key: u64,
 }
-
-/// No flight.
-const NONE: u32 = u32::MAX;
 
 impl Client {
     pub(super) fn new(
@@ -65,7 +61,6 @@ impl Client {
             armed: Instant::NEVER,
             list_version: 0,
             deaf: false,
-            flights: Vec::new(),
             sent: 0,
             key: context.seed.number("messages"),
         }
@@ -74,47 +69,6 @@ impl Client {
     fn draw_key(&mut self) -> u64 {
         self.sent += 1;
         mix(self.key ^ mix(self.sent))
-    }
-}
-
-/// Open calls, in places that are used again.
-#[derive(Debug, Default)]
-pub(super) struct OpenCalls {
-    places: Vec<OpenCall>,
-    free: Vec<u32>,
-}
-
-impl OpenCalls {
-    #[inline(always)]
-    fn add(&mut self, open: OpenCall) -> u32 {
-        match self.free.pop() {
-            Some(at) => {
-                self.places[at as usize] = open;
-                at
-            }
-            None => {
-                self.places.push(open);
-                self.places.len() as u32 - 1
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn take(&mut self, at: u32) -> OpenCall {
-        self.free.push(at);
-        self.places[at as usize]
-    }
-
-    /// All that are open, in the order of their births.
-    pub(super) fn into_sorted(mut self) -> Vec<OpenCall> {
-        let mut is_open = vec![true; self.places.len()];
-        for at in self.free {
-            is_open[at as usize] = false;
-        }
-        let mut is_open = is_open.into_iter();
-        self.places.retain(|_| is_open.next().unwrap_or(false));
-        self.places.sort_unstable_by_key(|open| open.call);
-        self.places
     }
 }
 
@@ -173,12 +127,22 @@ impl<S: Sink> World<'_, S> {
         self.drain(client);
     }
 
+    /// Carries out what a channel wants done, and arms its wake-up if it is not armed early enough.
     #[inline(always)]
     pub(super) fn drain(&mut self, client: usize) {
-        while let Some(action) = self.clients[client].channel.poll_action() {
-            self.act(client, action);
+        loop {
+            let entry = &mut self.clients[client];
+            if let Some(action) = entry.channel.poll_action() {
+                self.act(client, action);
+                continue;
+            }
+            let at = entry.channel.next_timeout();
+            if at < entry.armed {
+                entry.armed = at;
+                self.queue.push(Event::new(at, kind::TIMER, client as u32, 0));
+            }
+            return;
         }
-        self.arm(client);
     }
 
     #[inline(always)]
@@ -186,7 +150,7 @@ impl<S: Sink> World<'_, S> {
         match action {
             Action::Send { attempt, tag, address, .. } => self.send(client, attempt, tag, address),
             Action::Complete { tag, outcome, attempts, address, .. } => self.complete(tag, outcome, attempts, address),
-            Action::Cancel { attempt, .. } => self.cancel(client, attempt),
+            Action::Cancel { attempt, tag, .. } => self.cancel(client, attempt, tag),
             Action::Connect(address) => self.connect(client, address),
             Action::Probe { probe, address } => self.probe(client, probe, address),
             // The registries that exist so far push every change by themselves.
@@ -214,9 +178,10 @@ impl<S: Sink> World<'_, S> {
     fn send(&mut self, client: usize, attempt: AttemptId, tag: u32, address: Address) {
         let backend = BackendId(address.0);
         let from = self.clients[client].place;
-        let to = self.backends[backend.index()].place;
+        let to = self.backends[backend.index()].place(backend);
         let cut = self.network.cut(&from, &to);
-        let open = &self.calls.places[tag as usize];
+        let open = self.calls.at_mut(tag);
+        open.under_way += 1;
         let record = Record::Sent {
             call: open.call,
             attempt: attempt.number,
@@ -227,25 +192,23 @@ impl<S: Sink> World<'_, S> {
             dead: cut.is_some() || !self.backends[backend.index()].answers(),
         };
         self.sink.put(self.now, &record);
+        let draw_key = open.draw_key;
         let flight = self.flights.add(Flight {
             leg: Leg::Out,
             gone: false,
             client: ClientId(client as u32),
             backend,
             attempt,
-            call: open.call,
-            draw_key: open.draw_key,
-            key: open.key,
-            demand: open.demand,
+            call: tag,
             sent: self.now,
             outcome: Ok(()),
             cancel_at: Instant::NEVER,
         });
-        self.clients[client].set_flight(attempt.slot, flight);
+        open.flight = flight;
         match cut {
             Some(CutMode::Blackhole) => self.flights.at_mut(flight).leg = Leg::LostOut,
             Some(CutMode::Refuse) => self.answer_in(flight, Duration::ZERO, Err(Failure::of(Cause::Connection))),
-            None => self.travel_out(flight, &from, &to, open.draw_key, attempt.number),
+            None => self.travel_out(flight, &from, &to, draw_key, attempt.number),
         }
     }
 
@@ -269,52 +232,61 @@ impl<S: Sink> World<'_, S> {
         self.queue.push(Event::new(self.now + delay, kind::REPLY, client, flight));
     }
 
+    /// An attempt is no longer under way.
+    #[inline(always)]
+    pub(super) fn land(&mut self, flight: u32) {
+        self.calls.land(self.flights.at(flight).call);
+        self.flights.remove(flight);
+    }
+
     #[inline]
     pub(super) fn on_reply(&mut self, flight: u32) {
-        let entry = self.flights.at(flight);
-        let (gone, client, attempt, outcome) = (entry.gone, entry.client.index(), entry.attempt, entry.outcome);
-        if gone {
-            return self.flights.remove(flight);
+        let entry = *self.flights.at(flight);
+        if !entry.gone {
+            self.put_done(&entry, entry.outcome);
+            self.calls.at_mut(entry.call).flight = Flights::NONE;
         }
-        let record = self.done_record(flight, outcome);
-        self.flights.remove(flight);
-        self.clients[client].set_flight(attempt.slot, NONE);
-        self.sink.put(self.now, &record);
-        self.clients[client].channel.replied(self.now, attempt, outcome, None);
-        self.drain(client);
+        self.land(flight);
+        if !entry.gone {
+            let client = entry.client.index();
+            self.clients[client].channel.replied(self.now, entry.attempt, entry.outcome, None);
+            self.drain(client);
+        }
     }
 
     #[inline(always)]
-    fn done_record(&self, flight: u32, outcome: Outcome) -> Record {
-        let flight = self.flights.at(flight);
-        Record::Done {
-            call: flight.call,
+    fn put_done(&mut self, flight: &Flight, outcome: Outcome) {
+        let record = Record::Done {
+            call: self.calls.at(flight.call).call,
             attempt: flight.attempt.number,
             backend: flight.backend,
             took: self.now - flight.sent,
             outcome,
-        }
+        };
+        self.sink.put(self.now, &record);
     }
 
     /// The client no longer waits: the news travels after the attempt.
-    fn cancel(&mut self, client: usize, attempt: AttemptId) {
-        let flight = std::mem::replace(&mut self.clients[client].flights[attempt.slot as usize], NONE);
-        if flight == NONE {
+    fn cancel(&mut self, client: usize, attempt: AttemptId, tag: u32) {
+        let open = self.calls.at_mut(tag);
+        let flight = std::mem::replace(&mut open.flight, Flights::NONE);
+        if flight == Flights::NONE {
             return;
         }
+        let draw_key = open.draw_key;
         let entry = *self.flights.at(flight);
-        let record = self.done_record(flight, Err(Failure::of(Cause::Deadline)));
-        self.sink.put(self.now, &record);
+        self.put_done(&entry, Err(Failure::of(Cause::Deadline)));
         self.flights.at_mut(flight).gone = true;
         match entry.leg {
             // Nothing will ever come of these.
-            Leg::LostOut | Leg::LostBack => self.flights.remove(flight),
+            Leg::LostOut | Leg::LostBack => self.land(flight),
             Leg::Out | Leg::Inside => {
-                let (from, to) = (self.clients[client].place, self.backends[entry.backend.index()].place);
+                let from = self.clients[client].place;
+                let to = self.backends[entry.backend.index()].place(entry.backend);
                 if self.network.cut(&from, &to).is_some() {
                     return;
                 }
-                let delay = self.network.one_way(&from, &to, entry.draw_key, attempt.number, Purpose::Cancel);
+                let delay = self.network.one_way(&from, &to, draw_key, attempt.number, Purpose::Cancel);
                 let at = self.now + delay;
                 self.flights.at_mut(flight).cancel_at = at;
                 self.queue.push(Event::new(at, kind::CANCEL, entry.backend.0, flight));
@@ -330,13 +302,12 @@ impl<S: Sink> World<'_, S> {
             return;
         }
         self.flights.at_mut(flight).gone = true;
+        self.calls.at_mut(entry.call).flight = Flights::NONE;
         let client = entry.client.index();
-        self.clients[client].set_flight(entry.attempt.slot, NONE);
         let failure = Err(Failure::of(Cause::Connection));
-        let record = self.done_record(flight, failure);
-        self.sink.put(self.now, &record);
+        self.put_done(&entry, failure);
         match entry.leg {
-            Leg::LostOut | Leg::LostBack => self.flights.remove(flight),
+            Leg::LostOut | Leg::LostBack => self.land(flight),
             Leg::Inside => {
                 self.flights.at_mut(flight).cancel_at = self.now;
                 self.queue.push(Event::new(self.now, kind::CANCEL, entry.backend.0, flight));
@@ -348,7 +319,7 @@ impl<S: Sink> World<'_, S> {
 
     #[inline(always)]
     fn complete(&mut self, tag: u32, outcome: Outcome, attempts: u32, address: Option<Address>) {
-        let open = self.calls.take(tag);
+        let open = self.calls.end(tag);
         let record = Record::Ended {
             call: open.call,
             client: open.client,
@@ -376,7 +347,7 @@ impl<S: Sink> World<'_, S> {
 
     /// A connection is asked for: the answer depends on who is there when the question arrives.
     fn connect(&mut self, client: usize, address: Address) {
-        let (from, to) = (self.clients[client].place, self.backends[address.index()].place);
+        let (from, to) = (self.clients[client].place, self.place(BackendId(address.0)));
         let draw_key = self.clients[client].draw_key();
         let takes = self.network.connect_time(&from, &to, draw_key);
         let backend = &self.backends[address.index()];
@@ -397,7 +368,7 @@ impl<S: Sink> World<'_, S> {
     }
 
     fn probe(&mut self, client: usize, probe: Probe, address: Address) {
-        let (from, to) = (self.clients[client].place, self.backends[address.index()].place);
+        let (from, to) = (self.clients[client].place, self.place(BackendId(address.0)));
         // What is lost is never answered: the prober counts it.
         if self.network.cut(&from, &to) == Some(CutMode::Blackhole) {
             return;
@@ -412,7 +383,7 @@ impl<S: Sink> World<'_, S> {
     pub(super) fn on_probe_arrives(&mut self, client: u32, handle: u32) {
         let Message::Probe { probe, address, client: id, sent, .. } = self.messages.take(handle) else { return };
         let client = client as usize;
-        let (from, to) = (self.clients[client].place, self.backends[address.index()].place);
+        let (from, to) = (self.clients[client].place, self.place(BackendId(address.0)));
         let backend = &self.backends[address.index()];
         let cut = self.network.cut(&from, &to);
         if backend.is_silent() || backend.is_frozen() || cut == Some(CutMode::Blackhole) {
@@ -439,18 +410,7 @@ impl<S: Sink> World<'_, S> {
     /// Who was there when the connection was asked for may be gone when the answer arrives.
     fn connected(&self, client: usize, address: Address) -> Input {
         let backend = &self.backends[address.index()];
-        let cut = self.network.cut(&self.clients[client].place, &backend.place);
+        let cut = self.network.cut(&self.clients[client].place, &self.place(BackendId(address.0)));
         if backend.accepts() && cut.is_none() { Input::Connected(address) } else { Input::ConnectFailed(address) }
-    }
-}
-
-impl Client {
-    #[inline(always)]
-    fn set_flight(&mut self, slot: u32, flight: u32) {
-        let slot = slot as usize;
-        if self.flights.len() <= slot {
-            self.flights.resize(slot + 1, NONE);
-        }
-        self.flights[slot] = flight;
     }
 }

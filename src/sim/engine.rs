@@ -1,6 +1,8 @@
 //! The loop: take the next event, hand it to whom it concerns, apply what that leaves. Nothing else.
 
-use crate::base::id::{BackendId, CallId, ClientId};
+use std::collections::BTreeMap;
+
+use crate::base::id::{BackendId, CallId};
 use crate::base::rand::Seed;
 use crate::base::time::Instant;
 use crate::fault;
@@ -11,13 +13,13 @@ use crate::record::event::Record;
 use crate::scenario::plan::Plan;
 use crate::workload::birth::{Birth, Births};
 
-use super::client::{Client, Message, Messages, OpenCalls};
-use super::departures::Departures;
+use super::call::{OpenCall, OpenCalls};
+use super::client::{Client, Message, Messages};
 use super::flight::Flights;
 use super::link::Network;
 use super::queue::{Event, Queue};
 use super::registry::Registry;
-use super::server::Backend;
+use super::server::{Backend, Lasting};
 
 /// Kinds of events. At one instant: control, then what frees capacity, then timers, then what asks for it, so
 /// that new picks see the world as it is (determinism: the order is part of the semantics).
@@ -55,19 +57,6 @@ pub struct Finish {
     pub at: Instant,
 }
 
-/// An open call, as the world knows it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct OpenCall {
-    pub(super) born: Instant,
-    pub(super) draw_key: u64,
-    pub(super) key: Option<u64>,
-    pub(super) demand: f64,
-    pub(super) call: CallId,
-    pub(super) client: ClientId,
-    pub(super) user: u32,
-    pub(super) class: u16,
-}
-
 /// No user: the call is of an open workload.
 const NO_USER: u32 = u32::MAX;
 
@@ -75,18 +64,21 @@ const NO_USER: u32 = u32::MAX;
 pub(super) struct World<'a, S: Sink> {
     pub(super) plan: &'a Plan,
     pub(super) queue: Queue,
-    pub(super) departures: Departures,
+    /// Pages of the queue up to which the world has looked ahead.
+    pub(super) looked_ahead: u64,
     pub(super) now: Instant,
     pub(super) clients: Vec<Client>,
     pub(super) calls: OpenCalls,
     pub(super) backends: Vec<Backend>,
+    pub(super) lasting: BTreeMap<BackendId, Lasting>,
     pub(super) flights: Flights,
     pub(super) messages: Messages,
     pub(super) network: Network,
     pub(super) registry: Registry,
     pub(super) list_version: u64,
     pub(super) births: Births,
-    pub(super) next_birth: Option<Birth>,
+    /// The next call of an open workload; at [`Instant::NEVER`] if none ever comes.
+    pub(super) next_birth: Birth,
     pub(super) script: Vec<(Instant, Effect)>,
     pub(super) surges: Vec<(fault::effect::Cause, f64)>,
     pub(super) sink: &'a mut S,
@@ -120,7 +112,7 @@ impl<'a, S: Sink> World<'a, S> {
         World {
             plan,
             queue: Queue::default(),
-            departures: Departures::new(plan.backend_count() as usize),
+            looked_ahead: 0,
             now: Instant::ZERO,
             clients: plan
                 .each_client()
@@ -128,13 +120,14 @@ impl<'a, S: Sink> World<'a, S> {
                 .collect(),
             calls: OpenCalls::default(),
             backends: Backend::all(plan),
+            lasting: BTreeMap::new(),
             flights: Flights::default(),
             messages: Messages::default(),
             network: Network::new(plan),
             registry: Registry::new(plan, &seed),
             list_version: 0,
             births: Births::new(&plan.calls, &groups, plan.duration, &seed.child("calls")),
-            next_birth: None,
+            next_birth: Birth::NEVER,
             script: timeline.to_vec(),
             surges: Vec::new(),
             sink,
@@ -182,23 +175,26 @@ impl<'a, S: Sink> World<'a, S> {
         }
     }
 
-    /// The next event: of those in the queue, the next completion, and the next birth, which are never in it.
-    /// At [`Instant::NEVER`] if nothing will ever happen again.
+    /// The next event: of those in the queue, or the next birth, which is never in it. At [`Instant::NEVER`] if
+    /// nothing will ever happen again.
     #[inline(always)]
     fn next_event(&mut self) -> Event {
-        let next = self.departures.soonest().min(self.next_birth_event());
+        let birth = self.next_birth_event();
         match self.queue.peek() {
-            Some(event) if event < next => {
+            Some(event) if event < birth => {
                 self.queue.pop();
+                if self.queue.turned() != self.looked_ahead {
+                    self.look_ahead();
+                }
                 event
             }
-            _ => next,
+            _ => birth,
         }
     }
 
     #[inline(always)]
     fn next_birth_event(&self) -> Event {
-        Event::new(self.next_birth.as_ref().map_or(Instant::NEVER, |birth| birth.at), kind::BIRTH, 0, 0)
+        Event::new(self.next_birth.at, kind::BIRTH, 0, 0)
     }
 
     #[inline(always)]
@@ -224,10 +220,8 @@ impl<'a, S: Sink> World<'a, S> {
 
     #[inline(always)]
     fn on_birth(&mut self) {
-        if let Some(birth) = self.next_birth.take() {
-            self.bear(&birth, NO_USER);
-            self.next_birth = self.births.next_open();
-        }
+        let birth = std::mem::replace(&mut self.next_birth, self.births.next_open());
+        self.bear(&birth, NO_USER);
     }
 
     fn on_user(&mut self, user: u32) {
@@ -260,6 +254,9 @@ impl<'a, S: Sink> World<'a, S> {
             client: birth.client,
             user,
             class: birth.class,
+            under_way: 0,
+            ended: false,
+            flight: Flights::NONE,
         };
         self.start_call(open, birth.deadline);
     }
@@ -290,16 +287,6 @@ impl<'a, S: Sink> World<'a, S> {
         self.sink.put(self.now, &Record::Over { unfinished: unfinished.len() as u64 });
         self.finish.at = self.now;
         self.finish
-    }
-
-    /// Arms the wake-up of a client, if it is not armed early enough.
-    #[inline(always)]
-    pub(super) fn arm(&mut self, client: usize) {
-        let at = self.clients[client].channel.next_timeout();
-        if at < self.clients[client].armed {
-            self.clients[client].armed = at;
-            self.queue.push(Event::new(at, kind::TIMER, client as u32, 0));
-        }
     }
 
     fn on_timer(&mut self, client: usize) {

@@ -1,6 +1,8 @@
 //! Attempts under way, in places that are used again.
 
-use crate::base::id::{AttemptId, BackendId, CallId, ClientId};
+use prefetch_index::prefetch_index;
+
+use crate::base::id::{AttemptId, BackendId, ClientId};
 use crate::base::status::Outcome;
 use crate::base::time::Instant;
 
@@ -21,8 +23,9 @@ pub(super) enum Leg {
     LostBack,
 }
 
-/// One attempt.
+/// One attempt: a cache line. What it shares with its call stands in [`super::client::OpenCall`].
 #[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
 pub(super) struct Flight {
     pub(super) leg: Leg,
     /// The client no longer waits for it.
@@ -30,10 +33,8 @@ pub(super) struct Flight {
     pub(super) client: ClientId,
     pub(super) backend: BackendId,
     pub(super) attempt: AttemptId,
-    pub(super) call: CallId,
-    pub(super) draw_key: u64,
-    pub(super) key: Option<u64>,
-    pub(super) demand: f64,
+    /// The place of its call.
+    pub(super) call: u32,
     pub(super) sent: Instant,
     pub(super) outcome: Outcome,
     /// When the news that the client has gone reaches the backend; [`Instant::NEVER`] if none is on its way.
@@ -48,6 +49,9 @@ pub(super) struct Flights {
 }
 
 impl Flights {
+    /// No flight.
+    pub(super) const NONE: u32 = u32::MAX;
+
     #[inline(always)]
     pub(super) fn add(&mut self, flight: Flight) -> u32 {
         match self.free.pop() {
@@ -79,6 +83,16 @@ impl Flights {
     #[inline(always)]
     pub(super) fn at_mut(&mut self, at: u32) -> &mut Flight {
         &mut self.places[at as usize]
+    }
+
+    /// Whether a place was ever given away.
+    pub(super) fn holds(&self, at: u32) -> bool {
+        (at as usize) < self.places.len()
+    }
+
+    /// Soon to be looked at.
+    pub(super) fn prefetch(&self, at: u32) {
+        prefetch_index(self.places.as_slice(), at as usize);
     }
 
     /// All that are under way, in order of place.

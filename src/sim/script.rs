@@ -22,29 +22,29 @@ impl<S: Sink> World<'_, S> {
             Effect::Up { backend } => self.come_up(backend),
             Effect::Drain { backend, grace } => self.begin_drain(backend, grace),
             Effect::Slow { backend, cause, factor } => {
-                let entry = &mut self.backends[backend.index()];
-                stack(&mut entry.slow, cause, factor);
-                let product = entry.slow.iter().map(|(_, factor)| factor).product();
-                entry.server.set_slow(self.now, product);
+                let all = &mut self.lasting.entry(backend).or_default().slow;
+                stack(all, cause, factor);
+                let product = all.iter().map(|(_, factor)| factor).product();
+                self.backends[backend.index()].server.set_slow(self.now, product);
                 self.arm_server(backend);
             }
             Effect::Capacity { backend, cause, fraction } => {
-                let entry = &mut self.backends[backend.index()];
-                stack(&mut entry.capacity, cause, fraction);
-                let product = entry.capacity.iter().map(|(_, fraction)| fraction).product();
-                entry.server.set_workers(self.now, product);
+                let all = &mut self.lasting.entry(backend).or_default().capacity;
+                stack(all, cause, fraction);
+                let product = all.iter().map(|(_, fraction)| fraction).product();
+                self.backends[backend.index()].server.set_workers(self.now, product);
                 self.arm_server(backend);
             }
             Effect::Errors { backend, cause, law } => {
-                let entry = &mut self.backends[backend.index()];
-                stack(&mut entry.errors, cause, law);
+                let all = &mut self.lasting.entry(backend).or_default().errors;
+                stack(all, cause, law);
                 // The fault that came last speaks.
-                let rule = entry.errors.last().map(|(_, law)| ErrorRule {
+                let rule = all.last().map(|(_, law)| ErrorRule {
                     chance: Chance::new(law.probability),
                     status: law.status,
                     latency: law.latency,
                 });
-                entry.server.set_errors(rule);
+                self.backends[backend.index()].server.set_errors(rule);
             }
             Effect::Freeze { backend, cause, on } => self.set_frozen(backend, cause, on),
             Effect::Cut { cause, side, mode } => self.set_cut(cause, &side, mode),
@@ -66,7 +66,7 @@ impl<S: Sink> World<'_, S> {
             return;
         }
         entry.life = if loud { Life::Down } else { Life::Silent };
-        entry.drained_at = Instant::NEVER;
+        self.lasting.entry(backend).or_default().drained_at = Instant::NEVER;
         self.sink.put(self.now, &Record::Member { backend, up: false });
         self.lose_all(backend, loud);
         if loud {
@@ -105,7 +105,7 @@ impl<S: Sink> World<'_, S> {
         }
         entry.life = Life::Draining;
         let at = self.now + grace;
-        entry.drained_at = at;
+        self.lasting.entry(backend).or_default().drained_at = at;
         self.queue.push(Event::new(at, kind::DRAINED, backend.0, 0));
         self.sink.put(self.now, &Record::Member { backend, up: false });
         self.registry.on_leave(backend);
@@ -114,8 +114,8 @@ impl<S: Sink> World<'_, S> {
     }
 
     pub(super) fn on_drained(&mut self, backend: BackendId) {
-        let entry = &self.backends[backend.index()];
-        if entry.life == Life::Draining && entry.drained_at == self.now {
+        let due = self.lasting.get(&backend).is_some_and(|lasting| lasting.drained_at == self.now);
+        if due && self.backends[backend.index()].life == Life::Draining {
             self.backends[backend.index()].life = Life::Down;
             self.lose_all(backend, true);
             if let Some(at) = self.registry.on_down(self.now, backend) {
@@ -132,7 +132,7 @@ impl<S: Sink> World<'_, S> {
     }
 
     fn disconnect(&mut self, client: usize, backend: BackendId) {
-        let (from, to) = (self.backends[backend.index()].place, self.clients[client].place);
+        let (from, to) = (self.place(backend), self.clients[client].place);
         if self.network.cut(&from, &to) == Some(CutMode::Blackhole) {
             return;
         }
@@ -145,17 +145,17 @@ impl<S: Sink> World<'_, S> {
     }
 
     fn set_frozen(&mut self, backend: BackendId, cause: Cause, on: bool) {
-        let entry = &mut self.backends[backend.index()];
-        let before = entry.is_frozen();
-        entry.freezes.retain(|by| *by != cause);
+        let freezes = &mut self.lasting.entry(backend).or_default().freezes;
+        freezes.retain(|by| *by != cause);
         if on {
-            entry.freezes.push(cause);
+            freezes.push(cause);
         }
-        let frozen = entry.is_frozen();
-        if frozen == before {
+        let frozen = !freezes.is_empty();
+        let server = &mut self.backends[backend.index()].server;
+        if frozen == server.is_frozen() {
             return;
         }
-        entry.server.set_frozen(self.now, frozen);
+        server.set_frozen(self.now, frozen);
         self.arm_server(backend);
         self.set_mute(backend, frozen);
     }
@@ -173,11 +173,12 @@ impl<S: Sink> World<'_, S> {
 
     fn set_cut(&mut self, cause: Cause, side: &Side, mode: Option<CutMode>) {
         self.network.set_cut(cause, side, mode);
-        for at in 0..self.backends.len() {
-            let cut_off = self.network.is_cut_off(&self.backends[at].place);
-            if cut_off != self.backends[at].cut_off {
-                self.backends[at].cut_off = cut_off;
-                self.set_mute(BackendId(at as u32), cut_off);
+        for backend in (0..self.backends.len() as u32).map(BackendId) {
+            let cut_off = self.network.is_cut_off(&self.place(backend));
+            let before = self.lasting.get(&backend).is_some_and(|lasting| lasting.cut_off);
+            if cut_off != before {
+                self.lasting.entry(backend).or_default().cut_off = cut_off;
+                self.set_mute(backend, cut_off);
             }
         }
         for client in &mut self.clients {
@@ -194,10 +195,9 @@ impl<S: Sink> World<'_, S> {
     /// Connections across a cut that refuses are reset on both sides.
     fn break_across_cuts(&mut self) {
         for client in 0..self.clients.len() {
-            for backend in 0..self.backends.len() {
-                if self.network.cut(&self.clients[client].place, &self.backends[backend].place) == Some(CutMode::Refuse)
-                {
-                    self.disconnect_now(client, BackendId(backend as u32));
+            for backend in (0..self.backends.len() as u32).map(BackendId) {
+                if self.network.cut(&self.clients[client].place, &self.place(backend)) == Some(CutMode::Refuse) {
+                    self.disconnect_now(client, backend);
                 }
             }
         }
@@ -205,8 +205,7 @@ impl<S: Sink> World<'_, S> {
             .flights
             .each()
             .filter(|(_, flight)| {
-                let (from, to) =
-                    (self.clients[flight.client.index()].place, self.backends[flight.backend.index()].place);
+                let (from, to) = (self.clients[flight.client.index()].place, self.place(flight.backend));
                 self.network.cut(&from, &to) == Some(CutMode::Refuse)
             })
             .map(|(at, _)| at)
@@ -230,18 +229,18 @@ impl<S: Sink> World<'_, S> {
             .each()
             .filter(|(_, flight)| matches!(flight.leg, Leg::LostOut | Leg::LostBack))
             .filter(|(_, flight)| {
-                let (from, to) =
-                    (self.clients[flight.client.index()].place, self.backends[flight.backend.index()].place);
+                let (from, to) = (self.clients[flight.client.index()].place, self.place(flight.backend));
                 self.network.cut(&from, &to).is_none() && !self.backends[flight.backend.index()].is_silent()
             })
             .map(|(at, _)| at)
             .collect();
         for at in lost {
             let flight = *self.flights.at(at);
-            let (from, to) = (self.clients[flight.client.index()].place, self.backends[flight.backend.index()].place);
+            let (from, to) = (self.clients[flight.client.index()].place, self.place(flight.backend));
             let out = flight.leg == Leg::LostOut;
             let leg = if out { Purpose::Outbound } else { Purpose::Inbound };
-            let delay = self.network.one_way(&from, &to, flight.draw_key, flight.attempt.number, leg);
+            let delay =
+                self.network.one_way(&from, &to, self.calls.at(flight.call).draw_key, flight.attempt.number, leg);
             self.flights.at_mut(at).leg = if out { Leg::Out } else { Leg::Back };
             let (kind, entity) = if out { (kind::ARRIVE, flight.backend.0) } else { (kind::REPLY, flight.client.0) };
             self.queue.push(Event::new(self.now + delay, kind, entity, at));
@@ -266,9 +265,8 @@ impl<S: Sink> World<'_, S> {
     fn set_surge(&mut self, cause: Cause, factor: Option<f64>) {
         stack(&mut self.surges, cause, factor);
         let product: f64 = self.surges.iter().map(|(_, factor)| factor).product();
-        let moved = self.births.set_surge(self.now, product);
-        if let (Some(birth), Some(at)) = (&mut self.next_birth, moved) {
-            birth.at = at;
+        if let Some(at) = self.births.set_surge(self.now, product) {
+            self.next_birth.at = at;
         }
     }
 

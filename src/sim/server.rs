@@ -7,7 +7,7 @@ use super::flight::Leg;
 use super::link::Place;
 use super::queue::Event;
 use crate::backend::server::{Arrival, Kind, Offered, Server};
-use crate::base::id::BackendId;
+use crate::base::id::{BackendId, RegionId, ZoneId};
 use crate::base::rand::Purpose;
 use crate::base::status::{Cause, Failure, Outcome};
 use crate::base::time::{Duration, Instant};
@@ -29,12 +29,20 @@ pub(super) enum Life {
     Silent,
 }
 
-/// A backend.
+/// A backend: two cache lines, so that a large fleet stays small. What only faults touch is a [`Lasting`].
+#[repr(align(64))]
 pub(super) struct Backend {
     pub(super) server: Server,
-    pub(super) place: Place,
     pub(super) life: Life,
-    /// Lasting changes, by the fault that made them.
+    /// When its next completion is armed; [`Instant::NEVER`] if it is not.
+    armed: Instant,
+    zone: ZoneId,
+    region: RegionId,
+}
+
+/// What faults left on a backend, each with the fault that did it.
+#[derive(Debug)]
+pub(super) struct Lasting {
     pub(super) slow: Vec<(effect::Cause, f64)>,
     pub(super) capacity: Vec<(effect::Cause, f64)>,
     pub(super) freezes: Vec<effect::Cause>,
@@ -45,33 +53,47 @@ pub(super) struct Backend {
     pub(super) cut_off: bool,
 }
 
+impl Default for Lasting {
+    fn default() -> Lasting {
+        Lasting {
+            slow: Vec::new(),
+            capacity: Vec::new(),
+            freezes: Vec::new(),
+            errors: Vec::new(),
+            drained_at: Instant::NEVER,
+            cut_off: false,
+        }
+    }
+}
+
 impl Backend {
     pub(super) fn all(plan: &Plan) -> Vec<Backend> {
         let kinds: Vec<Arc<Kind>> = plan.backends.iter().map(|group| Kind::new(&group.profile)).collect();
         let mut all = Vec::with_capacity(plan.backend_count() as usize);
         for (group, kind) in plan.backends.iter().zip(&kinds) {
             for number in 0..group.capacity {
-                let id = BackendId(all.len() as u32);
                 all.push(Backend {
                     server: Server::new(kind),
-                    place: Place { zone: group.zone, region: plan.region_of(group.zone), backend: Some(id) },
                     life: if number < group.count { Life::Up } else { Life::Silent },
-                    slow: Vec::new(),
-                    capacity: Vec::new(),
-                    freezes: Vec::new(),
-                    errors: Vec::new(),
-                    drained_at: Instant::NEVER,
-                    cut_off: false,
+                    armed: Instant::NEVER,
+                    zone: group.zone,
+                    region: plan.region_of(group.zone),
                 });
             }
         }
         all
     }
 
+    /// Where it is; `id` is its own.
+    #[inline(always)]
+    pub(super) fn place(&self, id: BackendId) -> Place {
+        Place { zone: self.zone, region: self.region, backend: Some(id) }
+    }
+
     /// It is there and moves.
     #[inline(always)]
     pub(super) fn answers(&self) -> bool {
-        matches!(self.life, Life::Up | Life::Draining) && self.freezes.is_empty()
+        matches!(self.life, Life::Up | Life::Draining) && !self.server.is_frozen()
     }
 
     /// It takes new connections; a frozen process' kernel does.
@@ -84,44 +106,52 @@ impl Backend {
     }
 
     pub(super) fn is_frozen(&self) -> bool {
-        !self.freezes.is_empty()
+        self.server.is_frozen()
     }
 }
 
 impl<S: Sink> World<'_, S> {
+    /// Where a backend is.
+    #[inline(always)]
+    pub(super) fn place(&self, backend: BackendId) -> Place {
+        self.backends[backend.index()].place(backend)
+    }
+
     /// An attempt reaches its backend.
     #[inline]
     pub(super) fn on_arrive(&mut self, flight: u32) {
-        let entry = self.flights.at(flight);
+        let entry = self.flights.at_mut(flight);
         if entry.gone && entry.cancel_at == Instant::NEVER {
             // Its client had gone and the news of that came before it.
-            return self.flights.remove(flight);
+            return self.land(flight);
         }
-        let backend = entry.backend;
+        let id = entry.backend;
+        let open = self.calls.at(entry.call);
         let arrival = Arrival {
             job: flight,
-            draw_key: entry.draw_key,
+            draw_key: open.draw_key,
             attempt: entry.attempt.number,
-            key: entry.key,
-            demand: entry.demand,
+            key: open.key,
+            demand: open.demand,
         };
-        match self.backends[backend.index()].life {
+        let backend = &mut self.backends[id.index()];
+        match backend.life {
             Life::Up | Life::Draining => {}
             Life::Silent => {
-                self.flights.at_mut(flight).leg = Leg::LostOut;
+                entry.leg = Leg::LostOut;
                 return;
             }
             Life::Down => return self.travel_back(flight, Duration::ZERO, Err(Failure::of(Cause::Connection))),
         }
-        match self.backends[backend.index()].server.offer(self.now, &arrival) {
+        match backend.server.offer(self.now, &arrival) {
             Offered::Inside => {
-                self.flights.at_mut(flight).leg = Leg::Inside;
-                self.put_arrived(backend);
-                self.arm_server(backend);
+                entry.leg = Leg::Inside;
+                self.put_arrived(id);
+                self.arm_server(id);
             }
             Offered::Full => self.travel_back(flight, Duration::ZERO, Err(Failure::of(Cause::QueueFull))),
             Offered::Fails { status, after } => {
-                self.put_arrived(backend);
+                self.put_arrived(id);
                 self.travel_back(flight, after, Err(Failure::backend(status)));
             }
         }
@@ -137,20 +167,30 @@ impl<S: Sink> World<'_, S> {
         }
     }
 
-    /// Something changed in a server: its next completion may be another.
+    /// Something changed in a server: arms its next completion, if that is sooner than the one that is armed.
     #[inline(always)]
     pub(super) fn arm_server(&mut self, backend: BackendId) {
-        let at = self.backends[backend.index()].server.next_done();
-        self.departures.set(backend, at);
+        let entry = &mut self.backends[backend.index()];
+        let at = entry.server.next_done();
+        if at < entry.armed {
+            entry.armed = at;
+            self.queue.push(Event::new(at, kind::DONE, backend.0, 0));
+        }
     }
 
-    /// The next call of a backend is done.
-    #[inline]
+    /// The next call of a backend is done, unless things have changed meanwhile.
+    #[inline(always)]
     pub(super) fn on_done(&mut self, backend: BackendId) {
-        let server = &mut self.backends[backend.index()].server;
-        debug_assert_eq!(server.next_done(), self.now, "every change of a server is armed");
-        let finished = server.finish(self.now);
-        let looked = server.take_looked();
+        let entry = &mut self.backends[backend.index()];
+        if entry.armed != self.now {
+            return;
+        }
+        entry.armed = Instant::NEVER;
+        if entry.server.next_done() != self.now {
+            return self.arm_server(backend);
+        }
+        let finished = entry.server.finish(self.now);
+        let looked = entry.server.take_looked();
         self.arm_server(backend);
         let gone = self.flights.at(finished.job).gone;
         self.sink.put(self.now, &Record::Served { backend, busy: finished.busy, wasted: gone });
@@ -158,7 +198,7 @@ impl<S: Sink> World<'_, S> {
             self.sink.put(self.now, &Record::Looked { backend, hit });
         }
         if gone {
-            return self.flights.remove(finished.job);
+            return self.land(finished.job);
         }
         let outcome = finished.error.map_or(Ok(()), |status| Err(Failure::backend(status)));
         match self.travel_back_after(finished.job, Duration::ZERO, outcome) {
@@ -186,9 +226,10 @@ impl<S: Sink> World<'_, S> {
         let entry = self.flights.at_mut(flight);
         entry.leg = Leg::Back;
         entry.outcome = outcome;
-        let (backend, client, draw_key, attempt) = (entry.backend, entry.client, entry.draw_key, entry.attempt.number);
-        let (from, to) = (&self.backends[backend.index()].place, &self.clients[client.index()].place);
-        match self.network.cut(from, to) {
+        let (attempt, draw_key) = (entry.attempt.number, self.calls.at(entry.call).draw_key);
+        let (from, to) =
+            (self.backends[entry.backend.index()].place(entry.backend), self.clients[entry.client.index()].place);
+        match self.network.cut(&from, &to) {
             None => {}
             Some(CutMode::Blackhole) => {
                 self.flights.at_mut(flight).leg = Leg::LostBack;
@@ -196,7 +237,7 @@ impl<S: Sink> World<'_, S> {
             }
             Some(CutMode::Refuse) => self.flights.at_mut(flight).outcome = Err(Failure::of(Cause::Connection)),
         }
-        let way = self.network.one_way(from, to, draw_key, attempt, Purpose::Inbound);
+        let way = self.network.one_way(&from, &to, draw_key, attempt, Purpose::Inbound);
         Some(self.now + after + way)
     }
 
@@ -213,7 +254,7 @@ impl<S: Sink> World<'_, S> {
         let backend = entry.backend;
         if let Some(busy) = self.backends[backend.index()].server.cancel(self.now, flight) {
             self.put_lost_work(backend, busy);
-            self.flights.remove(flight);
+            self.land(flight);
             self.arm_server(backend);
         }
     }
@@ -231,11 +272,10 @@ impl<S: Sink> World<'_, S> {
     /// What is inside is lost. Loud: every client learns that its connection broke.
     pub(super) fn lose_all(&mut self, backend: BackendId, loud: bool) {
         let lost = self.backends[backend.index()].server.lose_all(self.now);
-        self.arm_server(backend);
         for (flight, busy) in lost {
             self.put_lost_work(backend, busy);
             if self.flights.at(flight).gone {
-                self.flights.remove(flight);
+                self.land(flight);
             } else if loud {
                 self.travel_back(flight, Duration::ZERO, Err(Failure::of(Cause::Connection)));
             } else {

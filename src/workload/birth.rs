@@ -28,6 +28,19 @@ pub struct Birth {
     pub deadline: Option<Duration>,
 }
 
+impl Birth {
+    /// No call ever comes.
+    pub const NEVER: Birth = Birth {
+        at: Instant::NEVER,
+        client: ClientId(0),
+        class: 0,
+        key: None,
+        draw_key: 0,
+        demand: 1.0,
+        deadline: None,
+    };
+}
+
 /// Clients that share a part of the calls: `(number of clients, share)` of each group, in order.
 pub type Groups = Vec<(u32, f64)>;
 
@@ -105,12 +118,14 @@ impl Births {
         matches!(self.source, Origin::Closed { .. })
     }
 
-    /// The next call of an open workload; `None` if none ever comes.
-    #[inline]
-    pub fn next_open(&mut self) -> Option<Birth> {
-        let Origin::Open { clock } = &mut self.source else { return None };
-        let at = clock.next_arrival();
-        (at != Instant::NEVER).then(|| self.what.birth(at))
+    /// The next call of an open workload; [`Birth::NEVER`] if none ever comes.
+    #[inline(always)]
+    pub fn next_open(&mut self) -> Birth {
+        let Origin::Open { clock } = &mut self.source else { return Birth::NEVER };
+        match clock.next_arrival() {
+            Instant::NEVER => Birth::NEVER,
+            at => self.what.birth(at),
+        }
     }
 
     /// Number of users of a closed workload.
@@ -164,7 +179,7 @@ impl Births {
 }
 
 impl What {
-    #[inline]
+    #[inline(always)]
     fn birth(&mut self, at: Instant) -> Birth {
         let draw_key = self.rand.next_u64();
         let client = self.client();
@@ -174,7 +189,7 @@ impl What {
     }
 
     /// Two draws where there are several groups, one in a group of several, none for a lone client.
-    #[inline]
+    #[inline(always)]
     fn client(&mut self) -> ClientId {
         let group = match self.groups.len() {
             1 => 0,
@@ -187,7 +202,7 @@ impl What {
         ClientId(if count == 1 { first } else { first + self.rand.below(u64::from(count)) as u32 })
     }
 
-    #[inline]
+    #[inline(always)]
     fn class(&mut self) -> (u16, f64, Option<Duration>) {
         let class = match self.classes.len() {
             1 => 0,

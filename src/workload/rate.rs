@@ -39,7 +39,40 @@ pub struct Clock {
     /// Calls of the present burst that are still to come.
     burst_left: u32,
     at: Instant,
+    draws: Exponentials,
+}
+
+/// Exponential draws of mean 1, made a block at a time: in a loop of their own the logarithms overlap, where one by
+/// one each would be waited for. They belong to nothing but arrivals, so making them early changes nothing.
+#[derive(Debug)]
+struct Exponentials {
     rand: Rand,
+    block: Box<[f64; 64]>,
+    used: usize,
+}
+
+impl Exponentials {
+    fn new(rand: Rand) -> Exponentials {
+        Exponentials { rand, block: Box::new([0.0; 64]), used: 64 }
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> f64 {
+        if self.used == self.block.len() {
+            self.refill();
+        }
+        self.used += 1;
+        self.block[self.used - 1]
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refill(&mut self) {
+        for draw in self.block.iter_mut() {
+            *draw = -math::ln(self.rand.unit());
+        }
+        self.used = 0;
+    }
 }
 
 impl Clock {
@@ -72,15 +105,15 @@ impl Clock {
             gap: 1e9 / per_second,
             burst_left: 0,
             at: Instant::ZERO,
-            rand,
+            draws: Exponentials::new(rand),
         }
     }
 
     /// The next arrival; [`Instant::NEVER`] if the rate is zero for good.
-    #[inline]
+    #[inline(always)]
     pub fn next_arrival(&mut self) -> Instant {
         let need = match self.spacing {
-            Spacing::Poisson => -math::ln(self.rand.unit()),
+            Spacing::Poisson => self.draws.next(),
             Spacing::Constant => 1.0,
             Spacing::Bursts { gap, .. } if self.burst_left > 0 => {
                 self.burst_left -= 1;
@@ -89,7 +122,7 @@ impl Clock {
             }
             Spacing::Bursts { size, .. } => {
                 self.burst_left = size - 1;
-                -math::ln(self.rand.unit()) * f64::from(size)
+                self.draws.next() * f64::from(size)
             }
         };
         // A surge that has moved the pending arrival has moved `at` with it, so the integral starts there.

@@ -115,11 +115,7 @@ impl Fold {
         let (from, until) = (self.second.next - SECOND, self.second.next);
         self.second.next += SECOND;
         if from >= self.warmup && until <= self.duration {
-            let present = self.counts.iter().zip(&self.second.counts).map(|(now, then)| (now - then) as f64);
-            // Who went down within the second but got something still counts with its weight.
-            let fair =
-                |(i, got): (usize, f64)| (got, if self.up[i] || got > 0.0 { f64::from(self.weights[i]) } else { 0.0 });
-            if let Some(found) = unevenness(present.enumerate().map(fair)) {
+            if let Some(found) = self.unevenness_since(&self.second.counts) {
                 self.seconds += 1;
                 self.sums[0] += found.max_over_mean;
                 self.sums[1] += found.cv;
@@ -167,12 +163,20 @@ impl Fold {
 
     /// How uneven the attempts fell since this was asked last: `(max over mean, cv)`.
     pub(super) fn since_last_window(&mut self) -> Option<(f64, f64)> {
-        let got = self.counts.iter().zip(&self.window_counts).map(|(now, then)| (now - then) as f64);
-        let fair =
-            |(i, got): (usize, f64)| (got, if self.up[i] || got > 0.0 { f64::from(self.weights[i]) } else { 0.0 });
-        let found = unevenness(got.enumerate().map(fair));
+        let found = self.unevenness_since(&self.window_counts);
         self.window_counts.copy_from_slice(&self.counts);
         found.map(|found| (found.max_over_mean, found.cv))
+    }
+
+    /// How uneven the attempts fell since the counters stood at `then`. Who went down since but got something still
+    /// counts with its weight.
+    fn unevenness_since(&self, then: &[u64]) -> Option<Unevenness> {
+        let got = self.counts.iter().zip(then).map(|(now, then)| now - then);
+        let fair = self.weights.iter().zip(&self.up);
+        unevenness(got.zip(fair).map(|(got, (weight, up))| {
+            let fair = if *up || got > 0 { f64::from(*weight) } else { 0.0 };
+            (got as f64, fair)
+        }))
     }
 
     pub(super) fn finish(mut self) -> (Spread, Heat) {

@@ -1,0 +1,92 @@
+//! Calls, as the world knows them: from their birth until they have ended and nothing of them is under way.
+
+use prefetch_index::prefetch_index;
+
+use crate::base::id::{CallId, ClientId};
+use crate::base::time::Instant;
+
+/// A call: a cache line.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct OpenCall {
+    pub(super) born: Instant,
+    pub(super) draw_key: u64,
+    pub(super) key: Option<u64>,
+    pub(super) demand: f64,
+    pub(super) call: CallId,
+    pub(super) client: ClientId,
+    pub(super) user: u32,
+    /// The flight of the attempt that its client waits for.
+    pub(super) flight: u32,
+    pub(super) class: u16,
+    /// Attempts under way, awaited or not.
+    pub(super) under_way: u16,
+    /// The client is done with it.
+    pub(super) ended: bool,
+}
+
+/// All calls, in places that are used again.
+#[derive(Debug, Default)]
+pub(super) struct OpenCalls {
+    places: Vec<OpenCall>,
+    free: Vec<u32>,
+}
+
+impl OpenCalls {
+    #[inline(always)]
+    pub(super) fn add(&mut self, open: OpenCall) -> u32 {
+        match self.free.pop() {
+            Some(at) => {
+                self.places[at as usize] = open;
+                at
+            }
+            None => {
+                self.places.push(open);
+                self.places.len() as u32 - 1
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn at(&self, at: u32) -> &OpenCall {
+        &self.places[at as usize]
+    }
+
+    #[inline(always)]
+    pub(super) fn at_mut(&mut self, at: u32) -> &mut OpenCall {
+        &mut self.places[at as usize]
+    }
+
+    /// The client is done with a call.
+    #[inline(always)]
+    pub(super) fn end(&mut self, at: u32) -> OpenCall {
+        let open = &mut self.places[at as usize];
+        open.ended = true;
+        if open.under_way == 0 {
+            self.free.push(at);
+        }
+        *open
+    }
+
+    /// An attempt of a call is no longer under way.
+    #[inline(always)]
+    pub(super) fn land(&mut self, at: u32) {
+        let open = &mut self.places[at as usize];
+        open.under_way -= 1;
+        if open.ended && open.under_way == 0 {
+            self.free.push(at);
+        }
+    }
+
+    /// Soon to be looked at.
+    pub(super) fn prefetch(&self, at: u32) {
+        prefetch_index(self.places.as_slice(), at as usize);
+    }
+
+    /// All that have not ended, in the order of their births.
+    pub(super) fn into_sorted(mut self) -> Vec<OpenCall> {
+        self.places.retain(|open| !open.ended);
+        self.places.sort_unstable_by_key(|open| open.call);
+        self.places
+    }
+}
