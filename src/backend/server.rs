@@ -286,6 +286,12 @@ impl Server {
         self.running.last().map(|running| running.job.job)
     }
 
+    /// It is soon to be looked at: fetched into the processor's caches, and nothing else.
+    pub fn prefetch(&self) {
+        prefetch_index(std::slice::from_ref(&self.queue), 0);
+        prefetch_index(std::slice::from_ref(&self.running), 0);
+    }
+
     /// Its queue is soon to be looked at: fetched into the processor's caches, and nothing else.
     pub fn prefetch_queue(&self) {
         prefetch_index(self.queue.as_slices().0, 0);

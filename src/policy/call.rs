@@ -51,7 +51,7 @@ impl Call {
     }
 }
 
-/// What a pick asks of a call.
+/// What a pick asks of a call. Most calls are picked for once, as they start, and need none.
 #[derive(Debug)]
 struct Ask {
     class: u16,
@@ -73,7 +73,7 @@ pub(super) struct Calls {
 impl Calls {
     /// Opens a call. Hands out its place and the generation of that place.
     #[inline(always)]
-    pub(super) fn open(&mut self, start: &Start, deadline: Instant) -> (u32, u32) {
+    pub(super) fn open(&mut self, start: &Start) -> (u32, u32) {
         let slot = self.free.pop().unwrap_or_else(|| self.grow());
         let call = &mut self.places[slot as usize];
         call.id = start.call;
@@ -81,12 +81,16 @@ impl Calls {
         call.state = State::Between;
         call.attempts = 0;
         call.last = None;
-        let ask = &mut self.asks[slot as usize];
-        ask.class = start.class;
-        ask.hash = start.hash;
-        ask.random = start.random;
-        ask.deadline = deadline;
         (slot, call.generation)
+    }
+
+    /// Keeps what later picks are told of a call.
+    pub(super) fn keep(&mut self, slot: u32, first: &Request<'_>) {
+        let ask = &mut self.asks[slot as usize];
+        ask.class = first.class;
+        ask.hash = first.hash;
+        ask.random = first.random;
+        ask.deadline = first.deadline;
     }
 
     #[cold]
@@ -98,7 +102,7 @@ impl Calls {
         self.places.len() as u32 - 1
     }
 
-    /// What a pick is told of a call.
+    /// What a pick after the first is told of a call that was [kept](Self::keep).
     #[inline(always)]
     pub(super) fn request(&self, slot: u32) -> Request<'_> {
         let ask = &self.asks[slot as usize];

@@ -190,17 +190,39 @@ impl Channel {
     #[inline(always)]
     fn on_start(&mut self, now: Instant, start: &Start) {
         let deadline = start.deadline.map_or(Instant::NEVER, |deadline| now + deadline);
-        let (slot, generation) = self.calls.open(start, deadline);
+        let (slot, generation) = self.calls.open(start);
         if deadline != Instant::NEVER {
             self.timers.push(Reverse((deadline, Alarm::Deadline, slot, generation)));
         }
-        self.try_send(now, slot);
+        let (hash, random, class) = (start.hash, start.random, start.class);
+        let request = Request { hash, random, class, attempt: 0, tried: &[], deadline };
+        let pick = self.balancer.pick(now, &request, &self.table.view());
+        if self.retry.is_some() || !matches!(pick, Pick::To(_)) {
+            self.calls.keep(slot, &request);
+        }
+        self.follow(now, slot, pick);
     }
 
-    /// Picks and sends, or queues, or fails.
-    #[inline]
+    /// Picks again for a call that was not sent, or failed.
     fn try_send(&mut self, now: Instant, slot: u32) {
-        match self.pick(now, slot) {
+        let pick = self.pick(now, slot);
+        self.follow(now, slot, pick);
+    }
+
+    fn pick(&mut self, now: Instant, slot: u32) -> Pick {
+        let request = self.calls.request(slot);
+        let view = self.table.view();
+        let pick = self.balancer.pick(now, &request, &view);
+        if request.tried.is_empty() || !self.retry.as_ref().is_some_and(|retry| retry.excludes_tried()) {
+            return pick;
+        }
+        avoid_tried(pick, &request, &view, || self.balancer.pick(now, &request, &view))
+    }
+
+    /// Sends, or queues, or fails.
+    #[inline(always)]
+    fn follow(&mut self, now: Instant, slot: u32, pick: Pick) {
+        match pick {
             Pick::To(endpoint) => self.send(now, slot, endpoint),
             Pick::Drop(cause) => self.complete(now, slot, Err(Failure::of(cause))),
             Pick::Fail(cause) if !self.wait_for_ready => self.attempt_failed(now, slot, Failure::of(cause), false),
@@ -210,17 +232,6 @@ impl Channel {
                 self.waiting.push_back((slot, call.generation));
             }
         }
-    }
-
-    #[inline(always)]
-    fn pick(&mut self, now: Instant, slot: u32) -> Pick {
-        let request = self.calls.request(slot);
-        let view = self.table.view();
-        let pick = self.balancer.pick(now, &request, &view);
-        if request.tried.is_empty() || !self.retry.as_ref().is_some_and(|retry| retry.excludes_tried()) {
-            return pick;
-        }
-        avoid_tried(pick, &request, &view, || self.balancer.pick(now, &request, &view))
     }
 
     #[inline(always)]
@@ -263,7 +274,7 @@ impl Channel {
         let State::Sent { endpoint, address, at } = call.state else { return };
         call.state = State::Between;
         call.last = Some(address);
-        if outcome.is_err() {
+        if outcome.is_err() && self.retry.is_some() {
             self.calls.failed_on(slot, endpoint);
         }
         self.table.on_ended(endpoint);

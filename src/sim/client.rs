@@ -177,8 +177,8 @@ impl<S: Sink> World<'_, S> {
     #[inline(always)]
     fn send(&mut self, client: usize, attempt: AttemptId, tag: u32, address: Address) {
         let backend = BackendId(address.0);
-        let from = self.clients[client].place;
-        let to = self.backends[backend.index()].place(backend);
+        self.backends[backend.index()].prefetch();
+        let (from, to) = (self.clients[client].place, self.place(backend));
         let cut = self.network.cut(&from, &to);
         let open = self.calls.at_mut(tag);
         open.under_way += 1;

@@ -3,8 +3,6 @@
 //! pages hold: two pages ahead the backends are fetched, one page ahead what they will be done with, and what belongs
 //! to that as its page begins. Nothing here changes anything.
 
-use prefetch_index::prefetch_index;
-
 use super::engine::{World, kind};
 use super::queue::Event;
 use crate::record::Sink;
@@ -27,7 +25,7 @@ impl<S: Sink> World<'_, S> {
 
     fn fetch_backend(&self, event: Event) {
         match event.kind() {
-            kind::DONE | kind::ARRIVE => prefetch_index(self.backends.as_slice(), event.entity() as usize),
+            kind::DONE | kind::ARRIVE => self.backends[event.entity() as usize].prefetch(),
             _ => {}
         }
     }

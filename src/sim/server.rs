@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use prefetch_index::prefetch_index;
+
 use super::engine::{World, kind};
 use super::flight::Leg;
 use super::link::Place;
@@ -88,6 +90,12 @@ impl Backend {
     #[inline(always)]
     pub(super) fn place(&self, id: BackendId) -> Place {
         Place { zone: self.zone, region: self.region, backend: Some(id) }
+    }
+
+    /// Soon to be looked at: both lines of it.
+    pub(super) fn prefetch(&self) {
+        prefetch_index(std::slice::from_ref(&self.life), 0);
+        self.server.prefetch();
     }
 
     /// It is there and moves.
