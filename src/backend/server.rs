@@ -57,6 +57,11 @@ impl Kind {
             abandoned: profile.abandoned,
         })
     }
+
+    /// Whether everybody inside is served at once.
+    fn shares(&self) -> bool {
+        self.discipline == Discipline::ProcessorSharing
+    }
 }
 
 /// An attempt, as it reaches a server.
@@ -136,19 +141,32 @@ pub struct Server {
     workers: u32,
     looked: Option<bool>,
     odd: Option<Box<Odd>>,
-    sharing: Option<Box<Sharing>>,
-    cache: Option<Box<Lru>>,
 }
 
-/// What sets a server apart for now.
+/// What sets a server apart.
 #[derive(Debug)]
 struct Odd {
+    sharing: Option<Sharing>,
+    cache: Option<Lru>,
     /// Service takes this many times as long.
     slow: f64,
     frozen_since: Option<Instant>,
     /// When it was started; warm-up counts from here. `None`: it was warm when the run began.
     started: Option<Instant>,
     errors: Option<ErrorRule>,
+}
+
+impl Odd {
+    fn of(kind: &Kind) -> Box<Odd> {
+        Box::new(Odd {
+            sharing: kind.shares().then(|| Sharing::new(kind.workers)),
+            cache: kind.cache.as_ref().map(|(entries, _)| Lru::new(*entries as usize)),
+            slow: 1.0,
+            frozen_since: None,
+            started: None,
+            errors: None,
+        })
+    }
 }
 
 impl Server {
@@ -159,15 +177,23 @@ impl Server {
             running: SmallVec::new(),
             workers: kind.workers,
             looked: None,
-            odd: None,
-            sharing: (kind.discipline == Discipline::ProcessorSharing).then(|| Box::new(Sharing::new(kind.workers))),
-            cache: kind.cache.as_ref().map(|(entries, _)| Box::new(Lru::new(*entries as usize))),
+            odd: (kind.shares() || kind.cache.is_some()).then(|| Odd::of(kind)),
             kind: kind.clone(),
         }
     }
 
     fn odd_mut(&mut self) -> &mut Odd {
-        self.odd.get_or_insert_with(|| Box::new(Odd { slow: 1.0, frozen_since: None, started: None, errors: None }))
+        self.odd.get_or_insert_with(|| Odd::of(&self.kind))
+    }
+
+    #[inline(always)]
+    fn sharing(&self) -> Option<&Sharing> {
+        self.odd.as_ref().and_then(|odd| odd.sharing.as_ref())
+    }
+
+    #[inline(always)]
+    fn sharing_mut(&mut self) -> Option<&mut Sharing> {
+        self.odd.as_mut().and_then(|odd| odd.sharing.as_mut())
     }
 
     /// Whether nothing moves.
@@ -191,7 +217,7 @@ impl Server {
             return Offered::Fails { status: rule.status, after };
         }
         let job = self.job(arrival, fails, rule.status);
-        if self.sharing.is_some() {
+        if self.kind.shares() {
             return self.share(now, job);
         }
         if (self.running.len() as u32) < self.workers {
@@ -209,7 +235,7 @@ impl Server {
             return Offered::Full;
         }
         let need = self.need(now, &job);
-        if let Some(sharing) = &mut self.sharing {
+        if let Some(sharing) = self.sharing_mut() {
             sharing.join(now, job, need);
         }
         Offered::Inside
@@ -245,7 +271,7 @@ impl Server {
     #[inline(always)]
     fn need(&mut self, now: Instant, job: &Job) -> u64 {
         let mut need = job.need;
-        if let (Some(cache), true) = (&mut self.cache, job.cached) {
+        if let (true, Some(cache)) = (job.cached, self.odd.as_mut().and_then(|odd| odd.cache.as_mut())) {
             let hit = cache.touch(job.key);
             self.looked = Some(hit);
             if hit {
@@ -275,7 +301,7 @@ impl Server {
         if self.is_frozen() {
             return Instant::NEVER;
         }
-        match &self.sharing {
+        match self.sharing() {
             Some(sharing) => sharing.next_done(),
             None => self.running.last().map_or(Instant::NEVER, |running| Instant::from_nanos(running.done)),
         }
@@ -303,7 +329,7 @@ impl Server {
     /// When nothing is in service.
     #[inline(always)]
     pub fn finish(&mut self, now: Instant) -> Finished {
-        if let Some(sharing) = &mut self.sharing {
+        if let Some(sharing) = self.sharing_mut() {
             let (job, busy) = sharing.finish(now);
             return Finished { job: job.job, busy, error: job.fails.then_some(job.status) };
         }
@@ -334,7 +360,7 @@ impl Server {
         if self.kind.abandoned == Abandoned::Work {
             return None;
         }
-        if let Some(sharing) = &mut self.sharing {
+        if let Some(sharing) = self.sharing_mut() {
             return sharing.remove(now, job);
         }
         if let Some(at) = self.queue.iter().position(|waiting| waiting.job == job) {
@@ -358,7 +384,7 @@ impl Server {
         let mut lost: Vec<(u32, Duration)> = self.queue.drain(..).map(|job| (job.job, Duration::ZERO)).collect();
         let held = |running: Running| (running.job.job, until.since(Instant::from_nanos(running.since)));
         lost.extend(self.running.drain(..).map(held));
-        if let Some(sharing) = &mut self.sharing {
+        if let Some(sharing) = self.sharing_mut() {
             lost.extend(sharing.lose_all(now));
         }
         lost.sort_unstable_by_key(|(job, _)| *job);
@@ -368,7 +394,7 @@ impl Server {
     /// The process starts: cold, with an empty cache.
     pub fn restart(&mut self, now: Instant) {
         self.odd_mut().started = Some(now);
-        if let Some(cache) = &mut self.cache {
+        if let Some(cache) = self.odd.as_mut().and_then(|odd| odd.cache.as_mut()) {
             cache.clear();
         }
     }
@@ -377,7 +403,7 @@ impl Server {
     pub fn set_slow(&mut self, now: Instant, factor: f64) {
         let frozen_since = self.frozen_since();
         let ratio = factor / std::mem::replace(&mut self.odd_mut().slow, factor);
-        if let Some(sharing) = &mut self.sharing {
+        if let Some(sharing) = self.sharing_mut() {
             sharing.set_slow(now, factor);
         }
         // What is frozen keeps its remainder relative to the moment it was frozen.
@@ -392,8 +418,9 @@ impl Server {
     pub fn set_workers(&mut self, now: Instant, fraction: f64) {
         self.workers = ((f64::from(self.kind.workers) * fraction).ceil() as u32).clamp(1, self.kind.workers);
         let frozen = self.frozen_since().is_some();
-        match &mut self.sharing {
-            Some(sharing) => sharing.set_workers(now, self.workers),
+        let workers = self.workers;
+        match self.sharing_mut() {
+            Some(sharing) => sharing.set_workers(now, workers),
             None if !frozen => self.refill(now),
             None => {}
         }
@@ -404,7 +431,7 @@ impl Server {
         match (self.frozen_since(), frozen) {
             (None, true) => {
                 self.odd_mut().frozen_since = Some(now);
-                if let Some(sharing) = &mut self.sharing {
+                if let Some(sharing) = self.sharing_mut() {
                     sharing.set_frozen(now, true);
                 }
             }
@@ -414,7 +441,7 @@ impl Server {
                 for running in &mut self.running {
                     running.done += stood;
                 }
-                match &mut self.sharing {
+                match self.sharing_mut() {
                     Some(sharing) => sharing.set_frozen(now, false),
                     None => self.refill(now),
                 }
@@ -431,7 +458,7 @@ impl Server {
     /// Calls that wait for a worker. Where the workers are shared: those beyond one a worker.
     #[inline]
     pub fn waiting(&self) -> u32 {
-        match &self.sharing {
+        match self.sharing() {
             Some(sharing) => (sharing.len() as u32).saturating_sub(self.workers),
             None => self.queue.len() as u32,
         }
@@ -440,7 +467,7 @@ impl Server {
     /// Calls inside.
     #[inline]
     pub fn inside(&self) -> u32 {
-        match &self.sharing {
+        match self.sharing() {
             Some(sharing) => sharing.len() as u32,
             None => (self.queue.len() + self.running.len()) as u32,
         }

@@ -52,7 +52,7 @@ impl Call {
 }
 
 /// What a pick asks of a call. Most calls are picked for once, as they start, and need none.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Ask {
     class: u16,
     hash: Option<u64>,
@@ -86,6 +86,9 @@ impl Calls {
 
     /// Keeps what later picks are told of a call.
     pub(super) fn keep(&mut self, slot: u32, first: &Request<'_>) {
+        if self.asks.len() <= slot as usize {
+            self.asks.resize_with(self.places.len(), Ask::default);
+        }
         let ask = &mut self.asks[slot as usize];
         ask.class = first.class;
         ask.hash = first.hash;
@@ -97,8 +100,6 @@ impl Calls {
     fn grow(&mut self) -> u32 {
         let state = State::Free;
         self.places.push(Call { state, id: CallId(0), tag: 0, generation: 0, attempts: 0, last: None, failed: false });
-        let (hash, deadline, tried) = (None, Instant::NEVER, Vec::new());
-        self.asks.push(Ask { class: 0, hash, random: 0, deadline, tried });
         self.places.len() as u32 - 1
     }
 
@@ -179,5 +180,15 @@ impl Calls {
     /// Number of open calls.
     pub(super) fn len(&self) -> usize {
         self.places.len() - self.free.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_a_cache_line() {
+        assert_eq!(size_of::<Call>(), 64);
     }
 }

@@ -2,8 +2,10 @@
 
 use prefetch_index::prefetch_index;
 
+use super::flight::Flights;
 use crate::base::id::{CallId, ClientId};
 use crate::base::time::Instant;
+use crate::workload::birth::Birth;
 
 /// A call: a cache line.
 #[derive(Debug, Clone, Copy)]
@@ -11,7 +13,7 @@ use crate::base::time::Instant;
 pub(super) struct OpenCall {
     pub(super) born: Instant,
     pub(super) draw_key: u64,
-    pub(super) key: Option<u64>,
+    key: u64,
     pub(super) demand: f64,
     pub(super) call: CallId,
     pub(super) client: ClientId,
@@ -23,6 +25,34 @@ pub(super) struct OpenCall {
     pub(super) under_way: u16,
     /// The client is done with it.
     pub(super) ended: bool,
+    keyed: bool,
+}
+
+impl OpenCall {
+    /// A call that has just been born.
+    #[inline(always)]
+    pub(super) fn new(call: CallId, birth: &Birth, user: u32) -> OpenCall {
+        OpenCall {
+            born: birth.at,
+            draw_key: birth.draw_key,
+            key: birth.key.unwrap_or(0),
+            keyed: birth.key.is_some(),
+            demand: birth.demand,
+            call,
+            client: birth.client,
+            user,
+            flight: Flights::NONE,
+            class: birth.class,
+            under_way: 0,
+            ended: false,
+        }
+    }
+
+    /// Its key, if calls have keys.
+    #[inline(always)]
+    pub(super) fn key(&self) -> Option<u64> {
+        self.keyed.then_some(self.key)
+    }
 }
 
 /// All calls, in places that are used again.

@@ -164,7 +164,7 @@ impl<S: Sink> World<'_, S> {
         let start = Start {
             call: open.call,
             tag: self.calls.add(open),
-            hash: open.key.map(keys::hash_of),
+            hash: open.key().map(keys::hash_of),
             random: mix(open.draw_key ^ Purpose::HashKey as u64),
             class: open.class,
             deadline,
@@ -187,7 +187,7 @@ impl<S: Sink> World<'_, S> {
             attempt: attempt.number,
             client: ClientId(client as u32),
             backend,
-            key: open.key,
+            key: open.key(),
             leaves_region: from.region != to.region,
             dead: cut.is_some() || !self.backends[backend.index()].answers(),
         };

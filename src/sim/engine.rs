@@ -245,19 +245,7 @@ impl<'a, S: Sink> World<'a, S> {
             deadline: birth.deadline,
         };
         self.sink.put(self.now, &record);
-        let open = OpenCall {
-            born: birth.at,
-            draw_key: birth.draw_key,
-            key: birth.key,
-            demand: birth.demand,
-            call,
-            client: birth.client,
-            user,
-            class: birth.class,
-            under_way: 0,
-            ended: false,
-            flight: Flights::NONE,
-        };
+        let open = OpenCall::new(call, birth, user);
         self.start_call(open, birth.deadline);
     }
 

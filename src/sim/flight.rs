@@ -101,3 +101,15 @@ impl Flights {
         places.filter(|(_, flight)| flight.leg != Leg::Free)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_call_touches_is_cut_to_cache_lines() {
+        assert_eq!(size_of::<Flight>(), 64);
+        assert_eq!(size_of::<crate::sim::call::OpenCall>(), 64);
+        assert_eq!(size_of::<crate::sim::server::Backend>(), 128);
+    }
+}

@@ -190,7 +190,7 @@ impl Queue {
     fn cut(&mut self, shift: u32) {
         let mut events: Vec<Event> = self.pages.iter_mut().flat_map(|page| page.drain(..)).collect();
         events.append(&mut self.far.events);
-        let pages = (events.len() / 4).next_power_of_two().clamp(FEWEST_PAGES, MOST_PAGES);
+        let pages = (events.len() / 8).next_power_of_two().clamp(FEWEST_PAGES, MOST_PAGES);
         self.pages.resize(pages.max(self.pages.len()), Vec::new());
         // What lies before the first whole page belongs to the present one.
         self.first = (self.first << self.shift).div_ceil(1 << shift);

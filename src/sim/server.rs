@@ -139,7 +139,7 @@ impl<S: Sink> World<'_, S> {
             job: flight,
             draw_key: open.draw_key,
             attempt: entry.attempt.number,
-            key: open.key,
+            key: open.key(),
             demand: open.demand,
         };
         let backend = &mut self.backends[id.index()];
