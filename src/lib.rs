@@ -30,6 +30,7 @@
 //! | [`record`], [`measure`] | what is left behind, and the numbers folded out of it |
 //! | [`judge`], [`report`] | who is better, and how sure that is; what people look at |
 //! | [`study`] | all runs of a plan |
+//! | [`theory`] | the simulator against what is known of queues |
 
 pub mod backend;
 pub mod base;
@@ -44,6 +45,7 @@ pub mod report;
 pub mod scenario;
 pub mod sim;
 pub mod study;
+pub mod theory;
 pub mod workload;
 
 pub mod cli;

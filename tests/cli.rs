@@ -327,6 +327,23 @@ fn things_are_explained_by_name_or_alias() {
 }
 
 #[test]
+fn the_simulator_is_held_against_theory() {
+    let place = Place::new();
+    let people = place.run(&["validate", "JSQ"]).ends_with(0).out;
+    for part in ["JSQ, 3 servers", "agrees", "expected", "2 of 2 facts agree"] {
+        contains(&people, part);
+    }
+    let found = place.run(&["validate", "JSQ", "--format", "json"]).ends_with(0).json();
+    assert_eq!(found["agrees"], true);
+    let check = &found["checks"][0];
+    assert_eq!(check["source"], "exact");
+    let off = check["simulated"].as_f64().expect("a number") / check["expected"].as_f64().expect("a number") - 1.0;
+    assert!(off.abs() <= check["allowed"].as_f64().expect("a number"), "{check}");
+    contains(&place.run(&["validate", "M/X/1"]).ends_with(2).err, "M/X/1");
+    assert!(place.listing().is_empty(), "nothing is written");
+}
+
+#[test]
 fn the_schema_is_a_schema() {
     let schema = Place::new().run(&["schema"]).ends_with(0).json();
     contains(schema["$schema"].as_str().expect("it says which"), "json-schema.org");
@@ -340,12 +357,15 @@ fn help_version_and_completions() {
     let place = Place::new();
     contains(&place.run(&["--version"]).ends_with(0).out, env!("CARGO_PKG_VERSION"));
     let help = place.run(&["--help"]).ends_with(0).out;
-    for verb in ["run", "check", "list", "explain", "schema"] {
+    for verb in ["run", "check", "validate", "list", "explain", "schema"] {
         contains(&help, verb);
     }
     place.run(&[]).ends_with(2);
     for shell in ["bash", "zsh", "fish"] {
-        contains(&place.run(&["completions", shell]).ends_with(0).out, "plimsoll");
+        let script = place.run(&["completions", shell]).ends_with(0).out;
+        for word in ["plimsoll", "validate", "seeds", "max-calls"] {
+            contains(&script, word);
+        }
     }
 }
 

@@ -24,11 +24,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ("live", &["base", "policy", "backend", "workload", "fault", "record", "scenario"]),
     ("report", &["base", "measure", "judge"]),
     ("study", &["base", "policy", "backend", "workload", "fault", "record", "measure", "scenario", "sim", "live"]),
+    ("theory", &["base", "measure", "scenario", "study"]),
     (
         "cli",
         &[
             "base", "policy", "backend", "workload", "fault", "record", "measure", "judge", "scenario", "sim", "live",
-            "report", "study",
+            "report", "study", "theory",
         ],
     ),
     ("lib", &["cli"]),
@@ -47,7 +48,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ctrlc", &["cli"]),
     ("plotters", &["report"]),
     ("maud", &["report"]),
-    ("csv", &["report"]),
+    ("csv", &["report", "theory"]),
     ("comfy_table", &["report"]),
     ("annotate_snippets", &["scenario"]),
     ("toml", &["scenario"]),

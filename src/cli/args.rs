@@ -25,6 +25,8 @@ pub(super) enum Verb {
     Live(RunOptions),
     /// Run and judge: every [[expect]] of the files; the exit code is for CI
     Check(RunOptions),
+    /// Hold the simulator against queueing theory: models whose answer is known
+    Validate(ValidateOptions),
     /// List what there is: scenarios, balancers, faults, metrics
     List(ListOptions),
     /// Explain one balancer, fault or metric
@@ -164,6 +166,22 @@ fn parse_calls(text: &str) -> Result<u64, String> {
     } else {
         Err("a number of calls lies between 1 and 1e18".to_owned())
     }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ValidateOptions {
+    /// Only models with this in their name, such as `M/M/1`
+    #[arg(value_name = "MODEL")]
+    pub(super) model: Option<String>,
+    /// What goes to standard output
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(super) format: Format,
+    /// Threads; by default one a core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) threads: usize,
+    /// Print only what disagrees
+    #[arg(long, short)]
+    pub(super) quiet: bool,
 }
 
 #[derive(Debug, Args)]

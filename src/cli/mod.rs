@@ -9,6 +9,7 @@ mod live;
 mod page;
 mod progress;
 mod run;
+mod validate;
 
 pub use exit::Exit;
 
@@ -40,6 +41,7 @@ fn dispatch() -> Exit {
         #[cfg(feature = "live")]
         Verb::Live(options) => live::live(options),
         Verb::Check(options) => check::check(options),
+        Verb::Validate(options) => validate::validate(options),
         Verb::List(options) => catalogue::list(options),
         Verb::Explain(options) => catalogue::explain(options),
         Verb::Schema => catalogue::schema(),
