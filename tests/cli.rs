@@ -327,6 +327,46 @@ fn things_are_explained_by_name_or_alias() {
 }
 
 #[test]
+fn two_folders_stand_side_by_side() {
+    let place = Place::new();
+    let fleet = |service: &str| scenario("small", 5, "").replace("100ms", service);
+    place.write("old.toml", fleet("100ms")).write("new.toml", fleet("105ms"));
+    place.write("fewer.toml", fleet("100ms").replace("random =", "chance ="));
+    place.run(&["run", "old.toml", "--out", "old"]).ends_with(0);
+    place.run(&["run", "new.toml", "--out", "new"]).ends_with(0);
+    place.run(&["run", "fewer.toml", "--out", "fewer", "--seeds", "3"]).ends_with(0);
+    let before = place.listing();
+
+    let same = place.run(&["compare", "old/small", "old/small"]).ends_with(0).out;
+    assert_eq!(same.matches(": identical").count(), 2, "{same}");
+    let changed = place.run(&["compare", "old/small", "new/small"]).ends_with(0).out;
+    for part in ["p2c", "random", "latency_mean", "worse"] {
+        contains(&changed, part);
+    }
+    let fewer = place.run(&["compare", "old/small", "fewer/small"]).ends_with(0).out;
+    for part in ["only in A: contender random", "only in B: contender chance", "not comparable: 5 and 3 seeds"] {
+        contains(&fewer, part);
+    }
+
+    let found = place.run(&["compare", "old/small", "new/small", "--format", "json"]).ends_with(0).json();
+    let p2c = &found["contenders"][0];
+    assert_eq!((&p2c["name"], &p2c["paired"], &p2c["identical"]), (&"p2c".into(), &true.into(), &false.into()));
+    let metrics = p2c["metrics"].as_array().expect("a list");
+    let mean = metrics.iter().find(|row| row["metric"] == "latency_mean").expect("it is compared");
+    let delta = mean["delta"].as_f64().expect("it is known");
+    let ends = [0, 1].map(|end| mean["interval"][end].as_f64().expect("pairs have an interval"));
+    assert!(ends[0] <= delta && delta <= ends[1] && ends[0] > 0.0 && delta < 0.5, "{mean}");
+
+    let none = place.run(&["compare", "old/small", "old"]).ends_with(2);
+    contains(&none.err, "old/run.json");
+    contains(&none.err, "help: give two folders");
+    assert_eq!(none.out, "");
+    place.write("old/small/summary.csv", "torn");
+    contains(&place.run(&["compare", "old/small", "new/small"]).ends_with(2).err, "old/small/summary.csv");
+    assert_eq!(place.listing(), before, "nothing is written");
+}
+
+#[test]
 fn the_simulator_is_held_against_theory() {
     let place = Place::new();
     let people = place.run(&["validate", "JSQ"]).ends_with(0).out;
@@ -357,13 +397,13 @@ fn help_version_and_completions() {
     let place = Place::new();
     contains(&place.run(&["--version"]).ends_with(0).out, env!("CARGO_PKG_VERSION"));
     let help = place.run(&["--help"]).ends_with(0).out;
-    for verb in ["run", "check", "validate", "list", "explain", "schema"] {
+    for verb in ["run", "check", "compare", "validate", "list", "explain", "schema"] {
         contains(&help, verb);
     }
     place.run(&[]).ends_with(2);
     for shell in ["bash", "zsh", "fish"] {
         let script = place.run(&["completions", shell]).ends_with(0).out;
-        for word in ["plimsoll", "validate", "seeds", "max-calls"] {
+        for word in ["plimsoll", "compare", "validate", "seeds", "max-calls"] {
             contains(&script, word);
         }
     }

@@ -25,6 +25,8 @@ pub(super) enum Verb {
     Live(RunOptions),
     /// Run and judge: every [[expect]] of the files; the exit code is for CI
     Check(RunOptions),
+    /// Two report folders side by side: what changed from the first to the second
+    Compare(CompareOptions),
     /// Hold the simulator against queueing theory: models whose answer is known
     Validate(ValidateOptions),
     /// List what there is: scenarios, balancers, faults, metrics
@@ -166,6 +168,22 @@ fn parse_calls(text: &str) -> Result<u64, String> {
     } else {
         Err("a number of calls lies between 1 and 1e18".to_owned())
     }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompareOptions {
+    /// A report folder, such as reports/region-outage
+    #[arg(value_name = "A")]
+    pub(super) a: PathBuf,
+    /// Another one
+    #[arg(value_name = "B")]
+    pub(super) b: PathBuf,
+    /// What goes to standard output
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(super) format: Format,
+    /// When to colour
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub(super) color: Color,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod args;
 mod catalogue;
 mod check;
+mod compare;
 mod exit;
 #[cfg(feature = "live")]
 mod live;
@@ -41,6 +42,7 @@ fn dispatch() -> Exit {
         #[cfg(feature = "live")]
         Verb::Live(options) => live::live(options),
         Verb::Check(options) => check::check(options),
+        Verb::Compare(options) => compare::compare(options),
         Verb::Validate(options) => validate::validate(options),
         Verb::List(options) => catalogue::list(options),
         Verb::Explain(options) => catalogue::explain(options),

@@ -80,7 +80,7 @@ fn run_json(plan: &Plan, study: &Study, report: &gate::Report) -> String {
         })
         .collect();
     let document = json!({
-        "format": 1,
+        "format": report::recorded::FORMAT,
         "version": study.facts.version,
         "semantics": study.facts.semantics,
         "world": study.facts.world,

@@ -66,7 +66,7 @@ struct Cell {
 }
 
 /// What the pairs of a cell say.
-enum Pairs {
+pub(super) enum Pairs {
     /// There are none.
     None,
     /// Log-ratios, summed up.
@@ -115,7 +115,7 @@ impl Cell {
 impl Pairs {
     /// `step` is what one call more or less moves a value by: equal differences of a coarse measurement in two or
     /// three seeds are no proof, so no standard deviation is taken to be below half a step.
-    fn new(scale: Scale, ours: &[f64], theirs: &[f64], step: f64) -> Pairs {
+    pub(super) fn new(scale: Scale, ours: &[f64], theirs: &[f64], step: f64) -> Pairs {
         if scale == Scale::Endless {
             let count = |is: fn(&f64, &f64) -> bool| ours.iter().zip(theirs).filter(|(o, t)| is(o, t)).count() as u64;
             let (above, below) = (count(|o, t| o > t), count(|o, t| o < t));
@@ -131,7 +131,7 @@ impl Pairs {
         }
     }
 
-    fn is_separated(&self, level: f64) -> bool {
+    pub(super) fn is_separated(&self, level: f64) -> bool {
         match self {
             Pairs::None => false,
             Pairs::Ratios(sample) | Pairs::Differences(sample) => sample.is_off_zero(level),
@@ -140,7 +140,7 @@ impl Pairs {
         }
     }
 
-    fn delta(&self, level: f64) -> (Option<f64>, Option<Interval>) {
+    pub(super) fn delta(&self, level: f64) -> (Option<f64>, Option<Interval>) {
         match self {
             Pairs::None => (None, None),
             Pairs::Ratios(sample) => {
@@ -163,7 +163,7 @@ fn values(metric: &Metric, contender: &Contender) -> Vec<f64> {
 }
 
 /// Probability of any false separation in a table.
-const FAMILY: f64 = 0.05;
+pub(super) const FAMILY: f64 = 0.05;
 /// Standard deviations below this are rounding.
 const SD_MIN: f64 = 1e-6;
 

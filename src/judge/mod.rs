@@ -9,6 +9,7 @@
 //! - A comparison calls a difference separated by mistake with probability 0.05 at most over its whole table.
 //! - Seeds are the samples. Calls of one run are autocorrelated and are never samples.
 
+pub mod across;
 pub mod compare;
 pub mod gate;
 pub mod rule;
@@ -19,7 +20,9 @@ mod reading;
 #[cfg(test)]
 mod testing;
 
+pub use across::{Across, Both, across};
 pub use compare::{Comparison, compare};
 pub use gate::{Judgeable, Line, Report, Shown, Verdict, judge};
+pub use prepare::pairs;
 pub use reading::{WINDOW_KEYS, window_value};
 pub use rule::{Limit, Rule};

@@ -158,21 +158,32 @@ fn books_balance(contender: &Contender) -> Result<(), String> {
 
 /// True pairs share the seed and the whole workload: every call, its demand, every fault.
 pub(super) fn comparable(ours: &Contender, theirs: &Contender) -> Result<(), String> {
-    if ours.runs.len() != theirs.runs.len() {
-        return Err(format!("not comparable: {} and {} seeds", ours.runs.len(), theirs.runs.len()));
+    let runs = |contender: &Contender| -> Vec<(u64, String)> {
+        contender.runs.iter().map(|run| (run.seed, run.digests.workload.clone())).collect()
+    };
+    pairs(&runs(ours), &runs(theirs))
+}
+
+/// Whether runs, given by their seed and the digest of their workload, are true pairs in their order.
+///
+/// # Errors
+/// Why they are not, for people.
+pub fn pairs(ours: &[(u64, String)], theirs: &[(u64, String)]) -> Result<(), String> {
+    if ours.len() != theirs.len() {
+        return Err(format!("not comparable: {} and {} seeds", ours.len(), theirs.len()));
     }
-    if ours.runs.is_empty() {
+    if ours.is_empty() {
         return Err(NO_RUNS.to_owned());
     }
-    for (a, b) in ours.runs.iter().zip(&theirs.runs) {
-        if a.seed != b.seed {
-            return Err(format!("not comparable: seed {} stands against seed {}", a.seed, b.seed));
+    for ((ours, our_workload), (theirs, their_workload)) in ours.iter().zip(theirs) {
+        if ours != theirs {
+            return Err(format!("not comparable: seed {ours} stands against seed {theirs}"));
         }
-        if a.digests.workload.is_empty() || b.digests.workload.is_empty() {
-            return Err(format!("not comparable: no workload digest for seed {}", a.seed));
+        if our_workload.is_empty() || their_workload.is_empty() {
+            return Err(format!("not comparable: no workload digest for seed {ours}"));
         }
-        if a.digests.workload != b.digests.workload {
-            return Err(format!("not comparable: the workload digests of seed {} differ", a.seed));
+        if our_workload != their_workload {
+            return Err(format!("not comparable: the workload digests of seed {ours} differ"));
         }
     }
     Ok(())

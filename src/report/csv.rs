@@ -15,6 +15,7 @@ use ::csv::{Terminator, Writer, WriterBuilder};
 
 use super::mean_interval;
 use super::number::{file_digits, plain};
+use super::recorded::HEADER;
 use crate::base::status::Cause;
 use crate::measure::catalog::{ERROR_RATE_BY_CAUSE, METRICS, Unit, error_rate_of};
 use crate::measure::series::{Series, Window};
@@ -22,7 +23,7 @@ use crate::measure::summary::{BackendFact, BackendTally, Contender, Study, Summa
 
 /// `summary.csv`.
 pub fn summary_csv(study: &Study) -> Vec<u8> {
-    let mut table = Table::new(&["scenario", "contender", "seed", "metric", "unit", "value"]);
+    let mut table = Table::new(&HEADER);
     let rows: Vec<(&Contender, Vec<Row>)> = study.contenders.iter().map(|c| (c, rows_of(c))).collect();
     for (contender, rows) in &rows {
         for (i, run) in contender.runs.iter().enumerate() {

@@ -8,12 +8,14 @@
 use crate::measure::stats::mean_and_interval;
 use crate::measure::summary::Study;
 
+pub mod beside;
 pub mod chart;
 pub mod csv;
 pub mod folder;
 pub mod html;
 pub mod judged;
 pub mod number;
+pub mod recorded;
 pub mod score;
 pub mod terminal;
 pub mod text;

@@ -16,7 +16,7 @@ use crate::measure::summary::{EventFact, Facts};
 /// The comparison of a page in lines of at most `width` characters (never fewer than 60).
 pub fn comparison(page: &Page<'_>, width: usize, colour: bool) -> String {
     let width = width.max(60);
-    let mut out = Lines { text: String::new(), colour };
+    let mut out = Lines::new(colour);
     header(&mut out, &page.study.facts, width);
     let columns = essential(page);
     let names = names(page);
@@ -26,17 +26,27 @@ pub fn comparison(page: &Page<'_>, width: usize, colour: bool) -> String {
     }
     legend(&mut out, page, &columns, width);
     gates(&mut out, page, width);
-    out.text
+    out.text()
 }
 
 /// Text that grows, with or without colour.
-struct Lines {
+pub(super) struct Lines {
     text: String,
     colour: bool,
 }
 
 impl Lines {
-    fn put(&mut self, style: Style, text: &str) {
+    pub(super) fn new(colour: bool) -> Lines {
+        Lines { text: String::new(), colour }
+    }
+
+    /// All of it.
+    pub(super) fn text(self) -> String {
+        self.text
+    }
+
+    /// Goes on with the line.
+    pub(super) fn put(&mut self, style: Style, text: &str) {
         if self.colour && style != PLAIN && !text.trim().is_empty() {
             self.text += &format!("{style}{text}{style:#}");
         } else {
@@ -45,12 +55,13 @@ impl Lines {
     }
 
     /// Ends the line, without blanks at its end.
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.text.truncate(self.text.trim_end_matches(' ').len());
         self.text.push('\n');
     }
 
-    fn line(&mut self, style: Style, text: &str) {
+    /// A piece and the end of the line.
+    pub(super) fn line(&mut self, style: Style, text: &str) {
         self.put(style, text);
         self.end();
     }
@@ -314,11 +325,11 @@ fn style_of_verdict(verdict: Verdict) -> Style {
     }
 }
 
-const PLAIN: Style = Style::new();
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-const GREEN: Style = AnsiColor::Green.on_default();
-const RED: Style = AnsiColor::Red.on_default();
+pub(super) const PLAIN: Style = Style::new();
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const DIM: Style = Style::new().dimmed();
+pub(super) const GREEN: Style = AnsiColor::Green.on_default();
+pub(super) const RED: Style = AnsiColor::Red.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 
 /// Blanks between columns.
