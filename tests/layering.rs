@@ -18,8 +18,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("record", &["base"]),
     ("measure", &["base", "record"]),
     ("judge", &["base", "measure"]),
-    // A file is checked against every catalogue, that of the metrics included.
-    ("scenario", &["base", "policy", "backend", "workload", "fault", "measure"]),
+    // A file is checked against every catalogue, that of the metrics included, and holds the rules of its gates.
+    ("scenario", &["base", "policy", "backend", "workload", "fault", "measure", "judge"]),
     ("sim", &["base", "policy", "backend", "workload", "fault", "record", "scenario"]),
     ("live", &["base", "policy", "backend", "workload", "fault", "record", "scenario"]),
     ("report", &["base", "measure", "judge"]),

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use crate::judge::compare;
 use crate::judge::gate;
-use crate::judge::rule::{Limit as RuleLimit, Rule};
+use crate::judge::rule::Rule;
 use crate::measure::summary::Study;
 use crate::report::{self, Comparison, GateLine, Page, judged};
-use crate::scenario::plan::{Expect, Limit, Plan};
+use crate::scenario::plan::Plan;
 
 /// A study with what was judged about it.
 pub(super) struct Judged {
@@ -27,27 +27,13 @@ impl Judged {
 
 /// Compares and judges.
 pub(super) fn judge(plan: &Plan, study: Study) -> Judged {
-    let rules: Vec<Rule> = plan.expects.iter().map(|expect| rule(plan, expect)).collect();
+    let rules: Vec<Rule> = plan.expects.iter().map(|expect| expect.rule(&plan.name)).collect();
     let report = gate::judge(&study, &rules);
     let gates: Vec<GateLine> = judged::gate_lines(&study, &report);
     let comparisons = judged::comparisons(&compare::compare(&study));
     let plan_json = serde_json::to_string_pretty(plan).unwrap_or_default();
     let run_json = run_json(plan, &study, &report);
     Judged { study, comparisons, report, gates, plan_json, run_json }
-}
-
-fn rule(plan: &Plan, expect: &Expect) -> Rule {
-    Rule {
-        contender: expect.contender,
-        metric: expect.metric.clone(),
-        window: expect.window.map(|(from, until)| (from.as_nanos(), until.as_nanos())),
-        limit: match expect.limit {
-            Limit::AtMost(bound) => RuleLimit::AtMost(bound),
-            Limit::AtLeast(bound) => RuleLimit::AtLeast(bound),
-            Limit::NoWorseThan { contender, margin } => RuleLimit::NoWorseThan { contender, margin },
-        },
-        place: format!("{}:{}", plan.name, expect.line),
-    }
 }
 
 /// `run.json`: version, plan, seeds, one digest a run, verdicts.

@@ -25,4 +25,4 @@ pub use compare::{Comparison, compare};
 pub use gate::{Judgeable, Line, Report, Shown, Verdict, judge};
 pub use prepare::pairs;
 pub use reading::{WINDOW_KEYS, window_value};
-pub use rule::{Limit, Rule};
+pub use rule::{Limit, Refusal, Rule};

@@ -15,7 +15,7 @@ pub(super) fn prepare(study: &Study, gate: &Gate<'_>) -> Prepared {
     let contender = &study.contenders[gate.contender];
     let traits = match (rule.refusal(), reading::traits(&rule.metric)) {
         (None, Some(traits)) => traits,
-        (refusal, _) => return undecided(refusal.unwrap_or_default()),
+        (refusal, _) => return undecided(refusal.map_or(String::new(), |refusal| refusal.message)),
     };
     let prepared = match rule.limit {
         Limit::AtMost(bound) => against_bound(rule, contender, traits, bound, false),

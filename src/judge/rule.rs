@@ -48,32 +48,55 @@ pub const fn default_margin(scale: Scale) -> f64 {
     }
 }
 
+/// Why a gate can never be judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The key of the gate that is wrong, such as `window`.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+impl Refusal {
+    fn new(key: &'static str, message: impl Into<String>, help: impl Into<String>) -> Refusal {
+        Refusal { key, message: message.into(), help: help.into() }
+    }
+}
+
 impl Rule {
     /// Why this gate can never be judged, if so: for a plan to refuse it at its place. What is left to find is in
     /// the data.
-    pub fn refusal(&self) -> Option<String> {
+    pub fn refusal(&self) -> Option<Refusal> {
         let Rule { metric, window, .. } = self;
         let Some(traits) = reading::traits(metric) else {
-            return Some(format!("there is no metric `{metric}`"));
+            let help = "`plimsoll list metrics` shows all of them";
+            return Some(Refusal::new("metric", format!("there is no metric `{metric}`"), help));
         };
         if let Some((from, until)) = window {
             if !WINDOW_KEYS.contains(&metric.as_str()) {
-                let keys = WINDOW_KEYS.join("`, `");
-                return Some(format!("`{metric}` is not known by window; these are: `{keys}`"));
+                let help = format!("leave `window` out, or take one of `{}`", WINDOW_KEYS.join("`, `"));
+                return Some(Refusal::new("window", format!("`{metric}` is not known by window"), help));
             }
             if from >= until {
-                return Some("the window ends before it begins".to_owned());
+                let help = "write `window = [\"60s\", \"90s\"]`";
+                return Some(Refusal::new("window", "the window ends before it begins", help));
             }
         }
         match self.limit {
-            Limit::AtMost(bound) | Limit::AtLeast(bound) => {
-                (!bound.is_finite()).then(|| format!("{bound} is not a bound"))
+            Limit::AtMost(bound) | Limit::AtLeast(bound) if !bound.is_finite() => {
+                let key = if matches!(self.limit, Limit::AtMost(_)) { "at_most" } else { "at_least" };
+                Some(Refusal::new(key, format!("{bound} is not a bound"), "write a number"))
             }
             Limit::NoWorseThan { margin: Some(margin), .. } if !(margin.is_finite() && margin >= 0.0) => {
-                Some(format!("{margin} is not a margin: it is 0 or more"))
+                Some(Refusal::new("margin", format!("{margin} is not a margin"), "it is 0 or more"))
             }
-            Limit::NoWorseThan { .. } => (traits.better == Better::Neither)
-                .then(|| format!("neither more nor less of `{metric}` is worse: use `at_most` or `at_least`")),
+            Limit::NoWorseThan { .. } if traits.better == Better::Neither => {
+                let message = format!("neither more nor less of `{metric}` is worse");
+                Some(Refusal::new("no_worse_than", message, "use `at_most` or `at_least`"))
+            }
+            _ => None,
         }
     }
 
@@ -148,17 +171,21 @@ mod tests {
         assert_eq!(refusal("latency_p99", Limit::AtMost(1.0)), None);
         assert_eq!(refusal("error_rate.deadline", versus(None)), None);
         assert_eq!(refusal("calls", Limit::AtLeast(1.0)), None);
-        assert!(refusal("calls", versus(None)).unwrap().contains("use `at_most` or `at_least`"));
-        assert!(refusal("latency_p98", Limit::AtMost(1.0)).unwrap().contains("no metric `latency_p98`"));
-        assert!(refusal("error_rate", Limit::AtMost(f64::NAN)).is_some());
-        assert!(refusal("error_rate", versus(Some(-0.1))).is_some());
+        let key = |metric: &str, limit| refusal(metric, limit).map(|refusal| refusal.key);
+        assert_eq!(key("calls", versus(None)), Some("no_worse_than"));
+        assert!(refusal("calls", versus(None)).unwrap().help.contains("use `at_most` or `at_least`"));
+        assert!(refusal("latency_p98", Limit::AtMost(1.0)).unwrap().message.contains("no metric `latency_p98`"));
+        assert_eq!(key("error_rate", Limit::AtMost(f64::NAN)), Some("at_most"));
+        assert_eq!(key("error_rate", versus(Some(-0.1))), Some("margin"));
     }
 
     #[test]
     fn windows_are_for_some_metrics() {
         let windowed = |metric: &str, window| Rule { window, ..rule(metric, Limit::AtMost(1.0)) }.refusal();
         assert_eq!(windowed("error_rate", Some((5, 9))), None);
-        assert!(windowed("error_rate", Some((9, 5))).unwrap().contains("ends before"));
-        assert!(windowed("time_to_recover", Some((5, 9))).unwrap().contains("`goodput`, `error_rate`"));
+        assert!(windowed("error_rate", Some((9, 5))).unwrap().message.contains("ends before"));
+        let refusal = windowed("time_to_recover", Some((5, 9))).unwrap();
+        assert_eq!(refusal.key, "window");
+        assert!(refusal.help.contains("`goodput`, `error_rate`"));
     }
 }

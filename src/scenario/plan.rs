@@ -14,6 +14,8 @@ use crate::base::time::{Duration, Instant};
 use crate::fault;
 use crate::fault::effect::Side;
 use crate::fault::{Fleet, Planned, Schedule, Timeline};
+pub use crate::judge::rule::Limit;
+use crate::judge::rule::Rule;
 use crate::policy::balancer::Balancer;
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::own::{Own, Strategy};
@@ -196,21 +198,17 @@ pub struct Expect {
     pub line: u32,
 }
 
-/// What must hold.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Limit {
-    /// Not above.
-    AtMost(f64),
-    /// Not below.
-    AtLeast(f64),
-    /// Not worse than another contender by more than a margin: relative, or absolute for fractions.
-    NoWorseThan {
-        /// The other.
-        contender: usize,
-        /// The margin; the metric's default if it is not given.
-        margin: Option<f64>,
-    },
+impl Expect {
+    /// The gate as judges take it; `scenario` is the name of the plan.
+    pub fn rule(&self, scenario: &str) -> Rule {
+        Rule {
+            contender: self.contender,
+            metric: self.metric.clone(),
+            window: self.window.map(|(from, until)| (from.as_nanos(), until.as_nanos())),
+            limit: self.limit.clone(),
+            place: format!("{scenario}:{}", self.line),
+        }
+    }
 }
 
 impl Plan {

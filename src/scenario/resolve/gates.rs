@@ -50,6 +50,7 @@ struct Measure {
 
 impl Scene<'_> {
     fn gate(&self, expect: &schema::Expect, node: &Node<'_, '_>, findings: &mut Findings) -> Option<Expect> {
+        let errors = findings.errors();
         let measure = measure(&expect.metric, &node.key("metric"), findings);
         if measure.is_some() {
             self.check_judgeable(expect, &node.key("metric"), findings);
@@ -61,7 +62,12 @@ impl Scene<'_> {
             Some(name) => Some(self.contender(name, &node.key("contender"), findings)?),
         };
         let line = 1 + self.text[..node.span().start].bytes().filter(|byte| *byte == b'\n').count();
-        Some(Expect { contender, metric: expect.metric.clone(), window, limit: limit?, line: line as u32 })
+        let gate = Expect { contender, metric: expect.metric.clone(), window, limit: limit?, line: line as u32 };
+        // What the judge would refuse besides what was found here already.
+        if let Some(refusal) = gate.rule("").refusal().filter(|_| findings.errors() == errors) {
+            findings.push(Finding::error(node.key(refusal.key).span(), refusal.message, refusal.help));
+        }
+        Some(gate)
     }
 
     /// The number of a contender; `None` if there is none of this name, or if it does not run.
