@@ -1,5 +1,6 @@
 //! Things that every room may use: time, randomness, identities, quantities. No knowledge of balancing.
 
+pub mod bounds;
 pub mod choice;
 pub mod dist;
 pub mod ewma;

@@ -68,14 +68,4 @@ impl Spec {
             Spec::ThreeState(config) => config.suspect,
         }
     }
-
-    /// Whether the parameters make sense.
-    ///
-    /// # Errors
-    /// Names the parameter and says what it may be.
-    pub fn check(&self) -> Result<(), String> {
-        match self {
-            Spec::ThreeState(config) => config.check(),
-        }
-    }
 }

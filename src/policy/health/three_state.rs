@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::agenda::Agenda;
 use super::{HealthCheck, Probe};
+use crate::base::bounds::{above_zero, one_or_more};
 use crate::base::id::EndpointId;
 use crate::base::rand::{Bits, Rand, Seed};
 use crate::base::time::{Duration, Instant};
@@ -29,10 +30,13 @@ use crate::policy::endpoints::{Health, SuspectRule};
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// From one regular probe to the next, above 0.
+    #[serde(deserialize_with = "above_zero")]
     pub interval: Duration,
     /// A probe without an answer for this long is a miss; above 0.
+    #[serde(deserialize_with = "above_zero")]
     pub timeout: Duration,
     /// Misses in a row until it has failed, 1 or more.
+    #[serde(deserialize_with = "one_or_more")]
     pub misses: u32,
     /// Further answered probes that a failed endpoint needs after the first.
     pub recover_successes: u32,
@@ -56,23 +60,6 @@ impl Config {
     /// The checker of one client.
     pub fn build(&self, seed: &Seed) -> ThreeState {
         ThreeState::new(self, seed.stream("three_state"))
-    }
-
-    /// Whether the parameters make sense.
-    ///
-    /// # Errors
-    /// Names the parameter and says what it may be.
-    pub fn check(&self) -> Result<(), String> {
-        if self.interval.is_zero() {
-            return Err("`interval` must be above 0: probes would never stop".to_owned());
-        }
-        if self.timeout.is_zero() {
-            return Err("`timeout` must be above 0: no answer would be in time".to_owned());
-        }
-        if self.misses == 0 {
-            return Err("`misses` must be 1 or more: with 0 nobody would ever be healthy".to_owned());
-        }
-        Ok(())
     }
 }
 

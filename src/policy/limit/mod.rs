@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::balancer::Feedback;
+use crate::base::bounds::one_or_more;
 use crate::base::choice::choice;
 use crate::base::id::EndpointId;
 use crate::base::status::Cause;
@@ -57,7 +58,8 @@ impl Spec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InFlight {
-    /// Attempts open at once in one client.
+    /// Attempts open at once in one client, 1 or more.
+    #[serde(deserialize_with = "one_or_more")]
     pub max: u32,
 }
 

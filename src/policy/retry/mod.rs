@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::bounds::some_above_zero;
 use crate::base::quantity::Factor;
 use crate::base::rand::{Bits, Rand, Seed};
 use crate::base::status::{Cause, Failure, Status};
@@ -58,7 +59,9 @@ pub trait Retry: Send {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Attempts in all, the first included; 1 or more.
+    /// Attempts in all, the first included; 1 to 100 (gRPC makes 5 at most).
+    #[serde(deserialize_with = "attempts")]
+    #[schemars(range(min = 1, max = 100))]
     pub attempts: u32,
     /// Wait before the second attempt.
     pub backoff: Duration,
@@ -70,7 +73,7 @@ pub struct Config {
     pub jitter: Jitter,
     /// An attempt that takes longer is given up and counts as failed (Envoy's `per_try_timeout`); by default only the
     /// call's deadline ends an attempt.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "some_above_zero")]
     pub per_try: Option<Duration>,
     /// Statuses that are tried again. A connection that was refused or reset always is.
     pub on: Vec<Status>,
@@ -112,6 +115,14 @@ impl Config {
     /// The machine of one client.
     pub fn build(&self, seed: &Seed) -> Box<dyn Retry> {
         Box::new(Backoff { config: self.clone(), rand: seed.stream("retry") })
+    }
+}
+
+/// Reads a number of attempts: a call makes one, and a hundred without a wait between them go round in circles.
+fn attempts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        attempts @ 1..=100 => Ok(attempts),
+        attempts => Err(serde::de::Error::custom(format_args!("{attempts} attempts make no sense: write 1 to 100"))),
     }
 }
 

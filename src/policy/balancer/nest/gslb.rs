@@ -14,6 +14,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::children::Children;
+use crate::base::bounds::above_zero;
 use crate::base::id::EndpointId;
 use crate::base::quantity::Ratio;
 use crate::base::rand::mix;
@@ -28,10 +29,10 @@ pub struct Config {
     /// The balancer inside the region.
     pub child: Box<Spec>,
     /// How long a client keeps an answer. The first one has been in its resolver's cache for a random while.
-    #[serde(deserialize_with = "longer_than_none")]
+    #[serde(deserialize_with = "above_zero")]
     pub ttl: Duration,
     /// How often the monitor looks.
-    #[serde(deserialize_with = "longer_than_none")]
+    #[serde(deserialize_with = "above_zero")]
     pub monitor_interval: Duration,
     /// Share of a region's endpoints that must be ready for the region to be healthy.
     pub min_healthy: Ratio,
@@ -240,14 +241,6 @@ fn weighted<'r>(regions: impl Iterator<Item = &'r Region> + Clone, draw: u64) ->
         left = left.saturating_sub(weight);
         here
     })
-}
-
-fn longer_than_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let duration = Duration::deserialize(deserializer)?;
-    if duration.is_zero() {
-        return Err(serde::de::Error::custom("no time at all: write how long, such as \"30s\""));
-    }
-    Ok(duration)
 }
 
 fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
