@@ -45,7 +45,7 @@ pub struct Line {
     pub metric: String,
     /// The stretch of virtual time that is judged, in nanoseconds; `None` for the whole run.
     pub window: Option<(u64, u64)>,
-    /// The limit for people, such as `at most 250 ms`.
+    /// The limit for people, such as `at most 250ms`.
     pub limit: String,
     /// Where the gate was written; for an implied one, where the gate was that implies it.
     pub place: String,
@@ -197,7 +197,8 @@ fn books_line(study: &Study, contender: usize) -> Option<Line> {
 
 fn line(study: &Study, gate: &Gate<'_>, prepared: Prepared, alpha: Alpha) -> Line {
     let decision: Option<Decision> = prepared.test.as_ref().map(|test| test.decide(alpha));
-    let (mut verdict, mut remark, mut judgeable) = (Verdict::Undecided(String::new()), None, None);
+    let (mut verdict, mut remark, mut judgeable) =
+        (Verdict::Undecided("nothing to judge it by".to_owned()), None, None);
     if let Some(decision) = &decision {
         (verdict, judgeable) = (decision.verdict.clone(), decision.judgeable);
         remark = decision.remark.map(str::to_owned);
@@ -426,6 +427,37 @@ mod tests {
         study.contenders[0].runs.clear();
         let line = judge_one(&study, rule(0, "latency_p50", Limit::AtMost(1.0)));
         assert_eq!(reason(&line), "there are no runs");
+    }
+
+    #[test]
+    fn whatever_is_undecided_says_why() {
+        let torn = |seeds| {
+            let mut study = testing::study(seeds, &[Model::BASE, SLOWER]);
+            let runs = &mut study.contenders[1].runs;
+            runs.iter_mut().take(1).for_each(|run| {
+                run.digests.workload.clear();
+                run.latency.quantiles.clear();
+            });
+            study
+        };
+        let whole = |seeds| testing::study(seeds, &[Model::BASE, SLOWER]);
+        let mut undecided = 0;
+        for study in [torn(0), torn(1), torn(6), whole(1), whole(4), whole(5), whole(9)] {
+            for metric in crate::measure::catalog::METRICS {
+                let versus = Limit::NoWorseThan { contender: 0, margin: None };
+                for limit in
+                    [Limit::AtMost(0.0), Limit::AtMost(1.0), Limit::AtLeast(100.0), Limit::AtMost(f64::NAN), versus]
+                {
+                    for window in [None, Some((0, 1)), Some((1, 0))] {
+                        let line = judge_one(&study, Rule { window, ..rule(1, metric.key, limit.clone()) });
+                        let Verdict::Undecided(reason) = &line.verdict else { continue };
+                        undecided += 1;
+                        assert!(reason.len() > 8, "{} {}: `{reason}`", line.metric, line.limit);
+                    }
+                }
+            }
+        }
+        assert!(undecided > 1_000, "{undecided}");
     }
 
     #[test]

@@ -60,14 +60,22 @@ pub(super) struct Traits {
     pub scale: Scale,
     pub better: Better,
     pub unit: Unit,
+    /// People read and write it in percent.
+    pub in_percent: bool,
 }
 
 /// `None` if there is no such metric.
 pub(super) fn traits(key: &str) -> Option<Traits> {
     if key.strip_prefix(ERROR_RATE_BY_CAUSE).is_some_and(|cause| Cause::from_name(cause).is_some()) {
-        return Some(Traits { scale: Scale::Fraction, better: Better::Lower, unit: Unit::Ratio });
+        return traits("error_rate");
     }
-    catalog::find(key).map(|metric| Traits { scale: metric.scale, better: metric.better, unit: metric.unit })
+    let of = |metric: &catalog::Metric| Traits {
+        scale: metric.scale,
+        better: metric.better,
+        unit: metric.unit,
+        in_percent: metric.is_in_percent(),
+    };
+    catalog::find(key).map(of)
 }
 
 /// How many yes-or-no trials a fraction counts: the calls under an error rate, the look-ups under a hit rate.

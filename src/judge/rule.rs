@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::reading::{self, Traits, WINDOW_KEYS};
+use crate::base::time::Duration;
 use crate::measure::catalog::{Better, Scale, Unit};
 
 /// One `[[expect]]` of a scenario.
@@ -108,17 +109,14 @@ impl Rule {
         }
     }
 
-    /// The limit for people: `at most 250 ms`, `no worse than p2c by more than 2.5 %`. `name` gives the name of a
-    /// contender.
+    /// The limit as a scenario says it: `at most 250ms`, `no worse than p2c by more than 2.5 %`. `name` gives the name
+    /// of a contender.
     pub fn limit_text<'a>(&self, name: impl Fn(usize) -> &'a str) -> String {
         let traits = reading::traits(&self.metric);
-        let unit = match traits.map(|traits| traits.unit) {
-            None | Some(Unit::Ratio) => String::new(),
-            Some(unit) => format!(" {}", unit.text()),
-        };
+        let bound = |bound| traits.map_or_else(|| number(bound), |traits| quantity(bound, traits));
         match self.limit {
-            Limit::AtMost(bound) => format!("at most {}{unit}", number(bound)),
-            Limit::AtLeast(bound) => format!("at least {}{unit}", number(bound)),
+            Limit::AtMost(most) => format!("at most {}", bound(most)),
+            Limit::AtLeast(least) => format!("at least {}", bound(least)),
             Limit::NoWorseThan { contender, .. } => {
                 format!("no worse than {} by more than {}", name(contender), self.margin_text(traits))
             }
@@ -131,6 +129,21 @@ impl Rule {
         if scale == Scale::Fraction { format!("{percent} percentage points") } else { format!("{percent} %") }
     }
 }
+
+/// A bound with its unit, as it stands in a scenario: `30s`, `10.5%`, `900 calls/s`.
+fn quantity(bound: f64, traits: Traits) -> String {
+    match traits.unit {
+        Unit::Ms if (0.0..LONGEST_MS).contains(&bound) => {
+            Duration::from_nanos((bound * 1e6).round_ties_even() as u64).to_string()
+        }
+        Unit::Ratio if traits.in_percent => format!("{}%", number(100.0 * bound)),
+        Unit::Ratio => number(bound),
+        unit => format!("{} {}", number(bound), unit.text()),
+    }
+}
+
+/// Durations are whole nanoseconds in 64 bits.
+const LONGEST_MS: f64 = 1e13;
 
 /// A number as a person would have written it: nine digits at most, no trailing zeros.
 pub(super) fn number(value: f64) -> String {
@@ -156,10 +169,14 @@ mod tests {
     #[test]
     fn limits_read_like_sentences() {
         let text = |metric: &str, limit| rule(metric, limit).limit_text(|_| "p2c");
-        assert_eq!(text("latency_p99", Limit::AtMost(250.0)), "at most 250 ms");
+        assert_eq!(text("latency_p99", Limit::AtMost(250.0)), "at most 250ms");
+        assert_eq!(text("latency_p99", Limit::AtMost(0.25)), "at most 250us");
+        assert_eq!(text("time_to_recover", Limit::AtMost(30_000.0)), "at most 30s");
+        assert_eq!(text("load_cv", Limit::AtMost(0.05)), "at most 0.05");
+        assert_eq!(text("error_rate.deadline", Limit::AtMost(0.105)), "at most 10.5%");
         assert_eq!(text("goodput", Limit::AtLeast(8_999.5)), "at least 8999.5 calls/s");
-        assert_eq!(text("error_rate", Limit::AtMost(0.001)), "at most 0.001");
-        assert_eq!(text("error_rate", Limit::AtMost(1e-7)), "at most 0.0000001");
+        assert_eq!(text("error_rate", Limit::AtMost(0.001)), "at most 0.1%");
+        assert_eq!(text("error_rate", Limit::AtMost(1e-7)), "at most 0.00001%");
         assert_eq!(text("latency_p99", versus(None)), "no worse than p2c by more than 2.5 %");
         assert_eq!(text("latency_p99", versus(Some(0.07))), "no worse than p2c by more than 7 %");
         assert_eq!(text("error_rate", versus(None)), "no worse than p2c by more than 0.1 percentage points");

@@ -70,6 +70,13 @@ pub struct Metric {
     pub read: fn(&Summary) -> Option<f64>,
 }
 
+impl Metric {
+    /// True for fractions that people read and write in percent.
+    pub fn is_in_percent(&self) -> bool {
+        self.unit == Unit::Ratio && self.scale == Scale::Fraction && !self.key.starts_with("load_")
+    }
+}
+
 /// Prefix of the family of metrics that splits the error rate by cause.
 pub const ERROR_RATE_BY_CAUSE: &str = "error_rate.";
 

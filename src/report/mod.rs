@@ -67,7 +67,7 @@ pub struct GateLine {
     pub contender: String,
     /// Key of the metric.
     pub metric: String,
-    /// What is allowed, such as `at most 30 s`.
+    /// What is allowed, such as `at most 30s`.
     pub limit: String,
     /// What was measured.
     pub value: String,

@@ -68,11 +68,6 @@ pub fn short(value: f64) -> String {
     grouped(value, decimals(value))
 }
 
-/// True for fractions that people read in percent.
-pub fn in_percent(metric: &Metric) -> bool {
-    metric.unit == Unit::Ratio && metric.scale == Scale::Fraction && !metric.key.starts_with("load_")
-}
-
 /// What a metric's numbers are multiplied by when shown, and the unit that they then have.
 pub fn shown_unit(metric: &Metric) -> (f64, &'static str) {
     match metric.unit {
@@ -80,7 +75,7 @@ pub fn shown_unit(metric: &Metric) -> (f64, &'static str) {
         Unit::Ms => (1.0, "ms"),
         Unit::PerSecond => (1.0, "/s"),
         Unit::Calls => (1.0, ""),
-        Unit::Ratio if in_percent(metric) => (100.0, "%"),
+        Unit::Ratio if metric.is_in_percent() => (100.0, "%"),
         Unit::Ratio => (1.0, ""),
     }
 }
