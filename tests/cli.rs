@@ -409,6 +409,53 @@ fn help_version_and_completions() {
     }
 }
 
+/// Interrupts the program once it listens, which its signal mask says.
+#[cfg(target_os = "linux")]
+fn interrupted(place: &Place, arguments: &[&str]) -> Ran {
+    let mut command = place.command(arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let status = format!("/proc/{}/status", child.id());
+    let listens = || {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+        // Signal 2 is the second bit.
+        u64::from_str_radix(caught.trim(), 16).expect("a mask is hexadecimal") & 2 != 0
+    };
+    while !listens() && child.try_wait().expect("it can be asked").is_none() {
+        std::thread::yield_now();
+    }
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    let ran = Ran::of(child.wait_with_output().expect("it ends"));
+    assert!(sent.expect("a signal can be sent").success(), "it ended by itself: {ran:?}");
+    ran
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_interrupted_run_leaves_the_old_folder_or_none() {
+    let place = Place::new();
+    place.write("small.toml", scenario("small", 2, ""));
+    place.run(&["run", "small.toml"]).ends_with(0);
+    let files = |place: &Place| {
+        let files = place.listing().into_iter().filter(|name| place.path(name).is_file());
+        files.map(|name| (fs::read(place.path(&name)).expect("it is there"), name)).collect::<Vec<_>>()
+    };
+    let before = files(&place);
+    // Enough to do for minutes, in runs of milliseconds.
+    for verb in ["run", "check"] {
+        let ran = interrupted(&place, &[verb, "small.toml", "--seeds", "10000"]).ends_with(130);
+        contains(&ran.err, "interrupted: the report of small is as it was before");
+        assert_eq!(ran.out, "");
+        assert!(files(&place) == before, "{verb}: the old folder is as it was, and nothing stands beside it");
+    }
+    place.write("other.toml", scenario("other", 2, ""));
+    interrupted(&place, &["run", "other.toml", "--seeds", "10000"]).ends_with(130);
+    let beside =
+        place.listing().into_iter().filter(|name| name.starts_with("reports/") && name.matches('/').count() == 1);
+    assert_eq!(beside.collect::<Vec<_>>(), ["reports/small"]);
+    interrupted(&place, &["validate"]).ends_with(130);
+}
+
 #[test]
 fn colour_is_a_choice() {
     let place = Place::new();
