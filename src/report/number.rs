@@ -110,10 +110,20 @@ pub fn estimate(metric: &Metric, value: f64, (low, high): (f64, f64)) -> (String
     (grouped(value, digits), text)
 }
 
+/// No quotient is shown beyond this, nor below its inverse.
+pub const MOST_TIMES: f64 = 1_000.0;
+
 /// A difference with its sign: in percent if relative, else in the unit of the metric.
 pub fn difference(metric: &Metric, delta: f64, relative: bool) -> String {
     if delta.is_nan() {
         return UNKNOWN.to_owned();
+    }
+    // What two seeds leave open may reach over twelve orders of magnitude; beyond three, none of them says anything.
+    if relative && delta + 1.0 > MOST_TIMES {
+        return format!(">×{}", grouped(MOST_TIMES, 0));
+    }
+    if relative && delta > -1.0 && (delta + 1.0) * MOST_TIMES < 1.0 {
+        return format!("<×{}", 1.0 / MOST_TIMES);
     }
     if relative && delta >= 9.0 {
         return format!("×{}", short(delta + 1.0));
@@ -233,6 +243,11 @@ mod tests {
         assert_eq!(difference(p99, 0.0512, true), "+5.1 %");
         assert_eq!(difference(p99, -0.334, true), "−33 %");
         assert_eq!(difference(p99, 11.0, true), "×12.0");
+        assert_eq!(difference(p99, 124_011_656_481.0, true), ">×1,000");
+        assert_eq!(difference(p99, 999.0, true), "×1,000");
+        assert_eq!(difference(p99, 1e-9 - 1.0, true), "<×0.001");
+        assert_eq!(difference(p99, -1.0, true), "−100 %");
+        assert_eq!(difference(errors, 2_000.0, false), "+200,000 pp");
         assert_eq!(difference(p99, 0.0, true), "±0.0 %");
         assert_eq!(difference(p99, -0.0001, true), "−0.01 %");
         assert_eq!(difference(errors, -0.0012, false), "−0.120 pp");

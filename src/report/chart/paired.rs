@@ -7,7 +7,7 @@ use super::{Figure, Table};
 use crate::base::math::{exp, ln};
 use crate::measure::catalog::{Better, Metric, Scale, find};
 use crate::measure::summary::{Contender, Study};
-use crate::report::number::{UNKNOWN, difference};
+use crate::report::number::{MOST_TIMES, UNKNOWN, difference};
 use crate::report::text::clean;
 use crate::report::{Comparison, Page};
 
@@ -73,11 +73,16 @@ fn column<'a>(page: &Page<'a>, metric: &'static Metric, others: &[usize]) -> Opt
     let told = |i: &usize| page.comparisons.iter().filter(fits).find(|c| c.contender == *i);
     let told: Vec<Option<&Comparison>> = others.iter().map(told).collect();
     let ends = told.iter().flatten().filter_map(|c| c.delta_ci).flat_map(|(low, high)| [low, high]);
-    let ends = ends.filter_map(|end| if relative { (end > -1.0).then(|| ln(1.0 + end)) } else { Some(end) });
+    let ends = ends.map(|end| if relative { logarithm(end) } else { end });
     let all: Vec<f64> = seeds.iter().flatten().map(|(_, d)| *d).chain(ends).collect();
     let (low, high) = extremes(all.into_iter())?;
     let x = if relative { quotients(low, high) } else { differences(metric, low, high) };
     Some(Column { metric, seeds, told, relative, x })
+}
+
+/// The logarithm of the quotient behind a relative difference, cut off where [`difference`] stops telling.
+fn logarithm(delta: f64) -> f64 {
+    ln((1.0 + delta).clamp(1.0 / MOST_TIMES, MOST_TIMES))
 }
 
 fn pairs(metric: &Metric, baseline: &Contender, other: &Contender, relative: bool) -> Vec<(u64, f64)> {
@@ -168,7 +173,7 @@ fn draw_row(canvas: &mut Canvas, column: &Column<'_>, row: usize, i: usize, y: f
         canvas.with_tip(&tip, |canvas| canvas.dot(&format!("pair f{}", &hue(i)[1..]), column.x.at(*d), y - 5.0, 2.6));
     }
     let Some(told) = column.told[row] else { return };
-    let place = |delta: f64| column.x.at(if column.relative { ln((1.0 + delta).max(1e-9)) } else { delta });
+    let place = |delta: f64| column.x.at(if column.relative { logarithm(delta) } else { delta });
     if let Some((low, high)) = told.delta_ci {
         canvas.line(&format!("bar {}", hue(i)), &[(place(low), y + 5.0), (place(high), y + 5.0)]);
     }
@@ -184,6 +189,13 @@ fn draw_row(canvas: &mut Canvas, column: &Column<'_>, row: usize, i: usize, y: f
 fn notes(page: &Page<'_>) -> Vec<String> {
     let baseline = page.study.contenders.get(page.study.facts.baseline).map_or(String::new(), |c| clean(&c.name));
     let mut notes = vec![format!("The baseline is {baseline}. Relative differences stand on a logarithmic scale.")];
+    let far = |c: &&Comparison| c.relative && SHOWN.contains(&c.metric.as_str());
+    let ends = page.comparisons.iter().filter(far).filter_map(|c| c.delta_ci).flat_map(|(low, high)| [low, high]);
+    if ends.into_iter().any(|end| logarithm(end).abs() >= ln(MOST_TIMES)) {
+        notes.push(format!(
+            "Intervals are cut off at ×{MOST_TIMES} and its inverse: so few seeds say nothing about them."
+        ));
+    }
     if page.study.facts.seeds.len() < 2 {
         notes.push("One seed gives no interval.".to_owned());
     }
@@ -210,3 +222,19 @@ fn table(study: &Study, columns: &[Column<'_>], others: &[usize]) -> Table {
 
 /// Seeds in the table of each contender; `summary.csv` has them all.
 const SEEDS_LISTED: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_few_seeds_leave_open_is_cut_off() {
+        let most = ln(MOST_TIMES);
+        assert_eq!(logarithm(1e11), most);
+        assert!((logarithm(-1.0) + most).abs() < 1e-12 && logarithm(-1.0).is_finite());
+        assert_eq!(logarithm(0.0), 0.0);
+        let axis = quotients(logarithm(-0.999_999), logarithm(1e11));
+        let (low, high) = axis.range();
+        assert!(low > -8.0 && high < 8.0, "an axis of {low} to {high}");
+    }
+}
