@@ -74,14 +74,15 @@ const ALWAYS: [&str; 7] =
 
 /// The metrics of the terminal: those that are always asked for, and those of the scenario's own subject.
 pub fn essential(page: &Page<'_>) -> Vec<Column> {
-    columns(page, &[ALWAYS.as_slice(), &["time_to_recover", "cache_hit_rate"]].concat())
+    columns(page, &[ALWAYS.as_slice(), &["time_to_recover", "cache_hit_rate", "keys_moved"]].concat())
 }
 
-/// The metrics of the page's scoreboard.
+/// The metrics of the page's scoreboard: what the scenario is about stands where nobody has to scroll for it.
 pub fn wide(page: &Page<'_>) -> Vec<Column> {
-    let subject = ["time_to_detect", "time_to_recover", "cache_hit_rate", "keys_moved", "calls_to_dead"];
-    let load = ["load_cv_1s", "attempts_per_call", "cross_zone_share", "wasted_work"];
-    columns(page, &[ALWAYS.as_slice(), &load, &subject].concat())
+    let first = ["latency_p50", "latency_p99", "error_rate", "goodput", "load_max_over_mean"];
+    let subject = ["cache_hit_rate", "keys_moved", "time_to_recover", "time_to_detect", "calls_to_dead"];
+    let rest = ["latency_p999", "latency_mean", "load_cv_1s", "attempts_per_call", "cross_zone_share", "wasted_work"];
+    columns(page, &[first.as_slice(), &subject, &rest].concat())
 }
 
 /// All metrics of the catalogue that are known in some run.
@@ -217,6 +218,30 @@ mod tests {
 
     fn bests(values: &[(f64, f64)]) -> Vec<bool> {
         with(values).cells.iter().map(|cell| cell.best).collect()
+    }
+
+    #[test]
+    fn keys_and_caches_are_in_sight_where_there_are_any() {
+        let mut study = sample::study(3, 2, 6);
+        for run in study.contenders.iter_mut().flat_map(|contender| &mut contender.runs) {
+            let work = &mut run.work;
+            (work.keys_moved, work.keys_compared, work.cache_hits, work.cache_lookups) = (1, 10, 9, 10);
+        }
+        let comparisons = sample::comparisons(&study);
+        let gates = [];
+        let page = sample::page(&study, &comparisons, &gates);
+        let place = |columns: &[Column], key: &str| columns.iter().position(|column| column.metric.key == key);
+        for key in ["cache_hit_rate", "keys_moved"] {
+            assert!(place(&wide(&page), key).is_some_and(|at| at < 7), "{key} has to be scrolled for");
+            assert!(place(&essential(&page), key).is_some(), "{key} is not on the terminal");
+        }
+        for key in ALWAYS {
+            assert!(place(&wide(&page), key).is_some(), "{key} is always asked for");
+        }
+        let calm = sample::calm();
+        let comparisons = sample::comparisons(&calm);
+        let none = essential(&sample::page(&calm, &comparisons, &gates));
+        assert_eq!(place(&none, "keys_moved"), None, "no keys, no column");
     }
 
     #[test]
