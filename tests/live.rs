@@ -57,6 +57,32 @@ mod worlds {
     }
 
     #[test]
+    fn a_run_says_what_the_machine_was_up_to() {
+        let plan = plan(
+            r#"
+            duration = "1s"
+            warmup = "0s"
+            drain = "2s"
+            seeds = 1
+            calls = { rate = "200/s" }
+            backends = [{ count = 2, service = "1ms" }]
+            contenders = { round_robin = { balancer = "round_robin" } }
+            "#,
+        );
+        let timeline = plan.timeline(plan.seeds[0]);
+        let lived = study::run_one_live(&plan, 0, plan.seeds[0], &timeline, &Settings::default());
+        let (summary, finish) = lived.expect("the run succeeds");
+        let vitals = &finish.vitals;
+        assert_eq!(vitals.lag.count() as u64, summary.outcomes.attempts, "each call's first attempt is looked at");
+        assert!((90..=99).contains(&vitals.probe.count()), "{} looks at the alarms in a second", vitals.probe.count());
+        assert_eq!((vitals.skipped, vitals.crowded), (0, 0));
+        if cfg!(target_os = "linux") {
+            let share = vitals.cpu.expect("it can be read");
+            assert!(share > 0.0 && share < 1.5, "{share} of the processor");
+        }
+    }
+
+    #[test]
     fn round_robin_shares_alike_in_both_worlds() {
         let plan = plan(
             r#"

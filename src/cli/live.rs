@@ -10,9 +10,9 @@ use super::page::{self, Judged};
 use super::run::{load_all, print_plans, show, write_folder};
 use super::{Exit, progress};
 use crate::base::time::{Duration, Instant};
+use crate::live::vitals::{self, Vitals};
 use crate::live::{self, Error, support};
 use crate::measure::summary::{Contender, Study, Summary};
-use crate::report::number;
 use crate::scenario::plan::Plan;
 use crate::study;
 
@@ -75,7 +75,7 @@ fn play(options: &RunOptions, file: &Path, plan: &Plan, stop: &AtomicBool) -> Re
     let mut facts = study::facts(plan, Some(&timeline), &options.command("live", file));
     facts.world = "live".to_owned();
     let mut study = Study { facts, contenders: Vec::new() };
-    let mut lags = Vec::new();
+    let mut all = Vec::new();
     for at in 0..plan.contenders.len() {
         let bar = progress::seconds(plan.duration.as_secs_f64(), &plan.contenders[at].name, options.quiet);
         let progress = |now: Instant| bar.set_position(now.as_nanos() / 1_000_000_000);
@@ -83,21 +83,25 @@ fn play(options: &RunOptions, file: &Path, plan: &Plan, stop: &AtomicBool) -> Re
         let run = study::run_one_live(plan, at, plan.seeds[0], &timeline, &settings);
         bar.finish_and_clear();
         let (summary, finish) = run.map_err(|error| failed(&plan.name, &error))?;
-        let lag = Lateness::new(&finish.lag, &summary);
+        let vital = Vital::new(finish.vitals, &summary);
         let contender = &plan.contenders[at];
-        let mark = if lag.is_limited() { format!(" · CLIENT-LIMITED ({lag})") } else { String::new() };
+        let mark = if vital.is_limited() {
+            format!(" · CLIENT-LIMITED ({})", vital.doubts.join("; "))
+        } else {
+            String::new()
+        };
         study.contenders.push(Contender {
             name: contender.name.clone(),
             about: contender.channel.about() + &mark,
             oracle: false,
             runs: vec![summary],
         });
-        lags.push(lag);
+        all.push(vital);
     }
     let mut judged = page::judge(plan, study);
-    judged.run_json = with_lags(&judged, &lags);
+    judged.run_json = with_vitals(&judged, &all);
     let written = write_folder(options, &judged.page(), &judged.run_json, plan);
-    Ok(written.worse(show(options, &judged)).worse(warn(plan, &lags)))
+    Ok(written.worse(show(options, &judged)).worse(warn(plan, &all)))
 }
 
 fn failed(name: &str, error: &Error) -> Exit {
@@ -120,36 +124,28 @@ fn failed(name: &str, error: &Error) -> Exit {
     }
 }
 
-/// How late calls were sent, against what is trusted: p99.9 at most 0.2 ms or 2 % of the median latency.
-struct Lateness {
-    p50: Duration,
-    p999: Duration,
+/// What the machine says of a run, and why it cannot be believed.
+struct Vital {
+    vitals: Vitals,
     trusted: Duration,
+    doubts: Vec<String>,
 }
 
-impl Lateness {
-    fn new(lag: &live::clock::Lag, summary: &Summary) -> Lateness {
-        let median = summary.latency.quantile_ns(0.5).unwrap_or(0);
-        let trusted = Duration::from_micros(200).max(Duration::from_nanos(median / 50));
-        Lateness { p50: lag.quantile(0.5), p999: lag.quantile(0.999), trusted }
+impl Vital {
+    fn new(vitals: Vitals, summary: &Summary) -> Vital {
+        let median = Duration::from_nanos(summary.latency.quantile_ns(0.5).unwrap_or(0));
+        Vital { trusted: vitals::trusted(median), doubts: vitals.doubts(median), vitals }
     }
 
     fn is_limited(&self) -> bool {
-        self.p999 > self.trusted
+        !self.doubts.is_empty()
     }
 }
 
-impl std::fmt::Display for Lateness {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ms = |duration: Duration| number::short(duration.as_millis_f64());
-        write!(f, "sent up to {} ms late at p99.9, trusted up to {} ms", ms(self.p999), ms(self.trusted))
-    }
-}
-
-fn warn(plan: &Plan, lags: &[Lateness]) -> Exit {
-    let limited: Vec<_> = plan.contenders.iter().zip(lags).filter(|(_, lag)| lag.is_limited()).collect();
-    for (contender, lag) in &limited {
-        eprintln!("warning: CLIENT-LIMITED: {} · {}: {lag}", plan.name, contender.name);
+fn warn(plan: &Plan, vitals: &[Vital]) -> Exit {
+    let limited: Vec<_> = plan.contenders.iter().zip(vitals).filter(|(_, vital)| vital.is_limited()).collect();
+    for (contender, vital) in &limited {
+        eprintln!("warning: CLIENT-LIMITED: {} · {}: {}", plan.name, contender.name, vital.doubts.join("; "));
     }
     if limited.is_empty() {
         return Exit::Pass;
@@ -158,37 +154,26 @@ fn warn(plan: &Plan, lags: &[Lateness]) -> Exit {
     Exit::Environment
 }
 
-/// `run.json` with how late each contender's calls were sent.
-fn with_lags(judged: &Judged, lags: &[Lateness]) -> String {
+/// `run.json` with what the machine says of each contender's run.
+fn with_vitals(judged: &Judged, vitals: &[Vital]) -> String {
     let Ok(mut document) = serde_json::from_str::<serde_json::Value>(&judged.run_json) else {
         return judged.run_json.clone();
     };
-    let row = |(contender, lag): (&Contender, &Lateness)| {
+    let row = |(contender, vital): (&Contender, &Vital)| {
+        let Vitals { lag, probe, skipped, crowded, cpu } = &vital.vitals;
         json!({
             "contender": contender.name,
-            "send_lag_p50_ms": lag.p50.as_millis_f64(),
-            "send_lag_p999_ms": lag.p999.as_millis_f64(),
-            "trusted_ms": lag.trusted.as_millis_f64(),
-            "client_limited": lag.is_limited(),
+            "send_lag_p50_ms": lag.quantile(0.5).as_millis_f64(),
+            "send_lag_p999_ms": lag.quantile(0.999).as_millis_f64(),
+            "alarm_lag_p999_ms": probe.quantile(0.999).as_millis_f64(),
+            "trusted_ms": vital.trusted.as_millis_f64(),
+            "skipped": skipped,
+            "crowded": crowded,
+            "cpu_share": cpu,
+            "client_limited": vital.is_limited(),
+            "doubts": vital.doubts,
         })
     };
-    document["live"] = judged.study.contenders.iter().zip(lags).map(row).collect();
+    document["live"] = judged.study.contenders.iter().zip(vitals).map(row).collect();
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slower_service_forgives_more_lateness() {
-        let lag = |p999: u64, median: u64| Lateness {
-            p50: Duration::ZERO,
-            p999: Duration::from_micros(p999),
-            trusted: Duration::from_micros(200).max(Duration::from_micros(median / 50)),
-        };
-        assert!(!lag(200, 1_000).is_limited());
-        assert!(lag(201, 1_000).is_limited());
-        assert!(!lag(1_000, 50_000).is_limited());
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::task::AbortHandle;
 
-use super::link::{Driver, Link, dial};
+use super::link::{Driver, Link, STREAMS, dial};
 use super::pb::EchoRequest;
 use super::server::Backend;
 use super::tape::{Stir, Turn};
@@ -215,6 +215,11 @@ impl Client {
             dead: !backend.answers(),
         };
         self.put(now, record);
+        // What is above the limit of a connection waits in it, unseen.
+        let open = || state.flights.values().filter(|flight| flight.backend == backend.id).count();
+        if state.flights.len() >= STREAMS as usize && open() >= STREAMS as usize {
+            lock(&self.world.vitals).crowded += 1;
+        }
         let link = state.links[address.index()].as_ref().map(|(_, link)| link.clone());
         let prompt = state.starting == Some(tag);
         let trip = Trip { attempt, birth, sent: now, to: backend.zone, prompt };
@@ -233,7 +238,7 @@ impl Client {
         let out = way(self.place.zone, to, Purpose::Outbound);
         world.wait(sent, out).await;
         if trip.prompt {
-            lock(&world.lag).add(world.clock.now().since(birth.at + out));
+            lock(&world.vitals).lag.add(world.clock.now().since(birth.at + out));
         }
         let outcome = match link {
             Some(link) => link.echo(request).await,

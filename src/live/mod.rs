@@ -4,7 +4,7 @@
 //! Why not tonic's own balanced channel? It picks by itself, and what is compared here is who picks. A live run is
 //! the proof that the core has no clock, socket or task in it: what its channels were told, told again to fresh ones,
 //! gives the same actions (`tests/replay.rs`). It is no benchmark of a network, and its numbers carry the machine's
-//! noise: [`Finish::lag`] says how much.
+//! noise: [`Finish::vitals`] says how much.
 
 mod client;
 pub mod clock;
@@ -16,8 +16,9 @@ mod server;
 mod stage;
 pub mod support;
 pub mod tape;
+pub mod vitals;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, mpsc};
 
@@ -37,11 +38,12 @@ use crate::scenario::plan::{ClientGroup, Plan};
 use crate::workload::birth::Birth;
 
 use client::{Client, Delays, Place};
-use clock::{Alarms, Clock, Lag, to_std};
+use clock::{Alarms, Clock, to_std};
 use log::Log;
 use server::Backend;
 use stage::Stage;
 use tape::Turn;
+use vitals::Vitals;
 
 pub use log::Books;
 
@@ -61,8 +63,8 @@ pub struct Settings<'a> {
 pub struct Finish {
     /// The books.
     pub books: Books,
-    /// From the due time of a call to the moment its first attempt is handed to a connection.
-    pub lag: Lag,
+    /// Whether the machine was up to it.
+    pub vitals: Vitals,
     /// What each channel was told, if that was kept.
     pub tapes: Vec<Vec<Turn>>,
 }
@@ -97,7 +99,9 @@ struct World {
     delays: Delays,
     regions: Vec<RegionId>,
     runtime: Handle,
-    lag: Mutex<Lag>,
+    vitals: Mutex<Vitals>,
+    /// Calls that have begun, in the order of the schedule.
+    begun: AtomicU64,
     failure: OnceLock<String>,
 }
 
@@ -150,7 +154,8 @@ pub fn run<S: Sink>(
         delays: Delays::new(plan),
         regions: plan.zones.iter().map(|zone| zone.region).collect(),
         runtime: runtime.handle().clone(),
-        lag: Mutex::default(),
+        vitals: Mutex::default(),
+        begun: AtomicU64::new(0),
         failure: OnceLock::new(),
     });
     let ended = match runtime.block_on(Cast::assemble(plan, contender, seed, timeline, &world, settings.taped)) {
@@ -213,7 +218,9 @@ impl Cast {
                 if last { log.end(at) } else { log.on_time(at) }
             });
         }
+        let used = vitals::processor_seconds();
         world.clock.start();
+        probe(&world, Instant::ZERO + PROBE, Instant::ZERO + plan.duration);
         for client in self.clients.iter() {
             client.begin(listings(plan));
         }
@@ -230,8 +237,12 @@ impl Cast {
         if stopped {
             return Err(Error::Stopped);
         }
-        let (books, lag) = (lock(&world.log).books(), lock(&world.lag).clone());
-        Ok(Finish { books, lag, tapes: self.clients.iter().map(|client| client.take_tape()).collect() })
+        let (books, mut vitals) = (lock(&world.log).books(), lock(&world.vitals).clone());
+        let spent = vitals::processor_seconds().zip(used).map(|(now, before)| now - before);
+        vitals.cpu =
+            spent.map(|spent| spent / (world.clock.now().since(Instant::ZERO).as_secs_f64() * vitals::processors()));
+        vitals.skipped = skipped(&world.schedule, plan, world.begun.load(Ordering::Relaxed));
+        Ok(Finish { books, vitals, tapes: self.clients.iter().map(|client| client.take_tape()).collect() })
     }
 
     /// Effects, one after the other and none on the thread that wakes everybody.
@@ -266,8 +277,26 @@ impl Cast {
             }
             self.clients[birth.client.index()].start(next as u32, birth);
             next += 1;
+            self.world.begun.store(next as u64, Ordering::Relaxed);
         }
     }
+}
+
+/// Calls that were due before the end of the measurement, less those that have begun.
+fn skipped(schedule: &[Birth], plan: &Plan, begun: u64) -> u64 {
+    let end = Instant::ZERO + plan.duration;
+    (schedule.partition_point(|birth| birth.at < end) as u64).saturating_sub(begun)
+}
+
+/// An alarm on a beat, which does nothing but look how late it goes off.
+fn probe(world: &Arc<World>, at: Instant, until: Instant) {
+    let own = world.clone();
+    world.alarms.set(at, move || {
+        lock(&own.vitals).probe.add(own.clock.now().since(at));
+        if at + PROBE < until {
+            probe(&own, at + PROBE, until);
+        }
+    });
 }
 
 /// Hands records on until the run is over. True if it was stopped.
@@ -359,8 +388,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Threads for sockets: the machine's other cores belong to nobody in particular.
 const WORKERS: usize = 2;
 
+/// From one look at the alarms to the next.
+const PROBE: Duration = Duration::from_millis(10);
+
 /// How often the outside world is looked at.
 const TICK: Duration = Duration::from_millis(100);
 
 /// How long tasks may take to notice that the run is over.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_never_began_is_missed() {
+        let text = "name = 'x'\nduration = '2s'\ncalls = { rate = '100/s' }\nbackends = [{ service = '1ms' }]\n\
+                    contenders = { rr = { balancer = 'round_robin' } }\n";
+        let plan = crate::scenario::resolve::parse(text, "x.toml", &Default::default());
+        let plan = plan.unwrap_or_else(|findings| panic!("{findings}")).plans.remove(0);
+        let schedule = support::schedule(&plan, 1, &[], usize::MAX);
+        let due = schedule.iter().filter(|birth| birth.at < Instant::ZERO + plan.duration).count() as u64;
+        assert!(due > 100 && due < schedule.len() as u64, "calls go on while those before end");
+        assert_eq!(skipped(&schedule, &plan, schedule.len() as u64), 0);
+        assert_eq!(skipped(&schedule, &plan, due), 0);
+        assert_eq!(skipped(&schedule, &plan, due - 3), 3);
+    }
+}
