@@ -111,7 +111,22 @@ impl Channel {
     /// The next thing to do.
     #[inline(always)]
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop()
+        let action = self.next_action().copied()?;
+        self.drop_action();
+        Some(action)
+    }
+
+    /// The next thing to do, to be [dropped](Self::drop_action) when it was read. On the way of every call: copied
+    /// as a whole right after it was written in parts, an action would hold the processor up.
+    #[inline(always)]
+    pub fn next_action(&self) -> Option<&Action> {
+        self.actions.peek()
+    }
+
+    /// The next thing to do was read.
+    #[inline(always)]
+    pub fn drop_action(&mut self) {
+        self.actions.pop();
     }
 
     /// When the channel wants to be woken; [`Instant::NEVER`] if nothing is pending.

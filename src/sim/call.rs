@@ -8,7 +8,7 @@ use crate::base::time::Instant;
 use crate::workload::birth::Birth;
 
 /// A call: a cache line.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
 pub(super) struct OpenCall {
     pub(super) born: Instant,
@@ -65,16 +65,16 @@ pub(super) struct OpenCalls {
 impl OpenCalls {
     #[inline(always)]
     pub(super) fn add(&mut self, open: OpenCall) -> u32 {
-        match self.free.pop() {
-            Some(at) => {
-                self.places[at as usize] = open;
-                at
-            }
-            None => {
-                self.places.push(open);
-                self.places.len() as u32 - 1
-            }
-        }
+        let at = self.free.pop().unwrap_or_else(|| self.grow());
+        // The one place that writes it, so that it is written there and not copied.
+        self.places[at as usize] = open;
+        at
+    }
+
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        self.places.push(OpenCall::default());
+        self.places.len() as u32 - 1
     }
 
     #[inline(always)]

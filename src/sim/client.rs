@@ -130,35 +130,51 @@ impl<S: Sink> World<'_, S> {
     /// Carries out what a channel wants done, and arms its wake-up if it is not armed early enough.
     #[inline(always)]
     pub(super) fn drain(&mut self, client: usize) {
-        loop {
-            let entry = &mut self.clients[client];
-            if let Some(action) = entry.channel.poll_action() {
-                self.act(client, action);
-                continue;
-            }
-            let at = entry.channel.next_timeout();
-            if at < entry.armed {
-                entry.armed = at;
-                self.queue.push(Event::new(at, kind::TIMER, client as u32, 0));
-            }
-            return;
+        while self.act(client) {}
+        let entry = &mut self.clients[client];
+        let at = entry.channel.next_timeout();
+        if at < entry.armed {
+            entry.armed = at;
+            self.queue.push(Event::new(at, kind::TIMER, client as u32, 0));
         }
     }
 
+    /// Carries out the next action, if there is one.
     #[inline(always)]
-    fn act(&mut self, client: usize, action: Action) {
+    fn act(&mut self, client: usize) -> bool {
+        let channel = &mut self.clients[client].channel;
+        let Some(action) = channel.next_action() else { return false };
+        match *action {
+            Action::Send { attempt, tag, address, .. } => {
+                channel.drop_action();
+                self.send(client, attempt, tag, address);
+            }
+            Action::Complete { tag, outcome, attempts, address, .. } => {
+                channel.drop_action();
+                self.complete(tag, outcome, attempts, address);
+            }
+            other => {
+                channel.drop_action();
+                self.act_rarely(client, other);
+            }
+        }
+        true
+    }
+
+    /// Actions that are not of every call.
+    #[inline(never)]
+    fn act_rarely(&mut self, client: usize, action: Action) {
         match action {
-            Action::Send { attempt, tag, address, .. } => self.send(client, attempt, tag, address),
-            Action::Complete { tag, outcome, attempts, address, .. } => self.complete(tag, outcome, attempts, address),
             Action::Cancel { attempt, tag, .. } => self.cancel(client, attempt, tag),
             Action::Connect(address) => self.connect(client, address),
             Action::Probe { probe, address } => self.probe(client, probe, address),
             // The registries that exist so far push every change by themselves.
             Action::Resolve => {}
+            Action::Send { .. } | Action::Complete { .. } => unreachable!("handled where calls are"),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn start_call(&mut self, open: OpenCall, deadline: Option<Duration>) {
         let client = open.client;
         let start = Start {

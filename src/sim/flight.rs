@@ -41,6 +41,20 @@ pub(super) struct Flight {
     pub(super) cancel_at: Instant,
 }
 
+impl Flight {
+    const FREE: Flight = Flight {
+        leg: Leg::Free,
+        gone: false,
+        client: ClientId(0),
+        backend: BackendId(0),
+        attempt: AttemptId { slot: 0, generation: 0, number: 0 },
+        call: 0,
+        sent: Instant::ZERO,
+        outcome: Ok(()),
+        cancel_at: Instant::NEVER,
+    };
+}
+
 /// All attempts under way.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
@@ -54,16 +68,16 @@ impl Flights {
 
     #[inline(always)]
     pub(super) fn add(&mut self, flight: Flight) -> u32 {
-        match self.free.pop() {
-            Some(at) => {
-                self.places[at as usize] = flight;
-                at
-            }
-            None => {
-                self.places.push(flight);
-                self.places.len() as u32 - 1
-            }
-        }
+        let at = self.free.pop().unwrap_or_else(|| self.grow());
+        // The one place that writes it, so that it is written there and not copied.
+        self.places[at as usize] = flight;
+        at
+    }
+
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        self.places.push(Flight::FREE);
+        self.places.len() as u32 - 1
     }
 
     #[inline(always)]
