@@ -3,6 +3,7 @@
 pub mod digest;
 pub mod event;
 
+use crate::base::id::BackendId;
 use crate::base::time::Instant;
 use event::Record;
 
@@ -13,6 +14,10 @@ pub trait Sink {
     /// On the way of every call, so implementations are inlined where a record is made: what is not looked at is
     /// then never written down.
     fn put(&mut self, at: Instant, record: &Record);
+
+    /// Records about a backend are soon to come: what is kept about it may be fetched into the processor's caches.
+    #[inline(always)]
+    fn prefetch(&self, _backend: BackendId) {}
 }
 
 /// Keeps nothing: what a run costs without measuring.

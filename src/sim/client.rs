@@ -194,6 +194,7 @@ impl<S: Sink> World<'_, S> {
     fn send(&mut self, client: usize, attempt: AttemptId, tag: u32, address: Address) {
         let backend = BackendId(address.0);
         self.backends[backend.index()].prefetch();
+        self.sink.prefetch(backend);
         let (from, to) = (self.clients[client].place, self.place(backend));
         let cut = self.network.cut(&from, &to);
         let open = self.calls.at_mut(tag);

@@ -5,6 +5,7 @@
 
 use super::engine::{World, kind};
 use super::queue::Event;
+use crate::base::id::BackendId;
 use crate::record::Sink;
 
 /// Fewer backends than these fit in the caches anyway.
@@ -25,7 +26,10 @@ impl<S: Sink> World<'_, S> {
 
     fn fetch_backend(&self, event: Event) {
         match event.kind() {
-            kind::DONE | kind::ARRIVE => self.backends[event.entity() as usize].prefetch(),
+            kind::DONE | kind::ARRIVE => {
+                self.backends[event.entity() as usize].prefetch();
+                self.sink.prefetch(BackendId(event.entity()));
+            }
             _ => {}
         }
     }

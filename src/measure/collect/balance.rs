@@ -3,6 +3,8 @@
 //! One counter a backend is all that an attempt touches; whoever wants a stretch of time keeps the counters of its
 //! beginning. Fair is a backend's weight over that of all that were up.
 
+use prefetch_index::prefetch_index;
+
 use super::Frame;
 use super::windows::step_for;
 use crate::base::id::BackendId;
@@ -79,6 +81,11 @@ impl Fold {
     #[inline]
     pub(super) fn on_sent(&mut self, backend: BackendId) {
         self.counts[backend.index()] += 1;
+    }
+
+    #[inline(always)]
+    pub(super) fn prefetch(&self, backend: BackendId) {
+        prefetch_index(self.counts.as_slice(), backend.index());
     }
 
     /// When the next stretch ends.

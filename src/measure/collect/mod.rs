@@ -7,6 +7,8 @@ mod outcome;
 mod reaction;
 mod windows;
 
+use prefetch_index::prefetch_index;
+
 use super::summary::{Accounting, BackendTally, Summary, Work};
 use crate::base::id::BackendId;
 use crate::base::status::Outcome;
@@ -205,6 +207,12 @@ impl Fold {
 }
 
 impl Sink for Fold {
+    #[inline(always)]
+    fn prefetch(&self, backend: BackendId) {
+        prefetch_index(self.tallies.as_slice(), backend.index());
+        self.balance.prefetch(backend);
+    }
+
     #[inline(always)]
     fn put(&mut self, at: Instant, record: &Record) {
         self.digests.put(at, record);
