@@ -190,6 +190,8 @@ balancers! {
     Maglev = "maglev" ["MAGLEV"] => hash::maglev, promises [Sticky, LittleDisruption];
     /// A ring on which nobody gets much more than the mean.
     BoundedLoad = "bounded_load" ["chbl", "hash_balance_factor"] => hash::bounded_load, promises [Sticky, LittleDisruption];
+    /// A bucket from arithmetic.
+    Jump = "jump" ["jch"] => hash::jump, promises [Sticky, LittleDisruption];
     /// The nearest zone first.
     LocalityFirst = "locality_first" ["geo", "nearest"] => nest::locality_first;
     /// A region for each client, by weight.

@@ -36,10 +36,23 @@ const VARIANTS: &[&str] = &[
     r#"{ "least_connections": { "ties": "round_robin", "load": "haproxy" } }"#,
     r#"{ "peak_ewma": { "variant": "linkerd", "failure_penalty": "5s" } }"#,
     r#"{ "peak_ewma": { "variant": "finagle" } }"#,
+    r#"{ "ring_hash": { "connect": "lazy", "min_ring": 600, "max_ring": 700 } }"#,
+    r#"{ "maglev": { "unready": "walk", "table_size": 1021 } }"#,
+    r#"{ "bounded_load": { "walk": "haproxy", "layout": "ring_hash" } }"#,
+    r#"{ "bounded_load": { "walk": "envoy", "layout": { "maglev": { "table_size": 1021 } } } }"#,
+    r#"{ "jump": { "on_leave": "shift" } }"#,
+    r#"{ "locality_first": { "child": "least_request", "min_healthy": "60%", "fail_back_delay": "1s" } }"#,
+    r#"{ "locality_first": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
+    r#"{ "gslb": { "child": "bounded_load", "ttl": "2s", "monitor_interval": "1s", "failover": "ordered" } }"#,
 ];
 
 /// Rows that a check does not fit, and why.
-const EXCEPTIONS: &[(&str, Check, &str)] = &[];
+const EXCEPTIONS: &[(&str, Check, &str)] =
+    &[("session_affinity", Check::OneEndpoint, "a session with the only endpoint stays when others join")];
+
+/// Variants that do not keep a promise of their row, by a parameter that only they have, and why.
+const EXEMPTIONS: &[(&str, Promise, &str)] =
+    &[(r#""on_leave":"shift""#, Promise::LittleDisruption, "that half of all keys move is what it shows")];
 
 /// What holds for all.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -263,7 +276,11 @@ fn broken_promises(subject: &Subject) -> Vec<String> {
         Promise::Sticky => sticky(subject),
         Promise::LittleDisruption => little_disruption(subject),
     };
-    subject.promises.iter().filter_map(|promise| broken(promise).err()).collect()
+    let exempt = |promise: &&Promise| {
+        EXEMPTIONS.iter().any(|(parameter, exempt, _)| exempt == *promise && subject.name.contains(parameter))
+    };
+    let promises = subject.promises.iter().filter(|promise| !exempt(promise));
+    promises.filter_map(|promise| broken(promise).err()).collect()
 }
 
 fn weights(subject: &Subject) -> Result<(), String> {
@@ -349,7 +366,7 @@ const CHILDREN: &[&str] = &[
 ];
 
 /// Wrappers that have something to do on any fleet, and what.
-const OPAQUE: &[(&str, &str)] = &[];
+const OPAQUE: &[(&str, &str)] = &[("session_affinity", "a key that comes again goes where it went before")];
 
 #[test]
 fn every_row_passes_every_check() {

@@ -6,8 +6,53 @@
 
 pub mod bounded_load;
 pub mod hash_ring_vnodes;
+pub mod jump;
 mod loads;
 pub mod maglev;
 pub mod owners;
 pub mod ring_hash;
 pub mod shared;
+
+use crate::base::id::EndpointId;
+use crate::base::rand::mix;
+use crate::policy::balancer::{Endpoints, Pick, Request};
+
+/// Picks by hashing again: `owner` says whom of `owners` a hash belongs to. An endpoint that is not ready is left to
+/// others by trying a further hash of the key, which moves no key of anybody else, and after [`TRIES`] hashes by
+/// going on to the next ready one of the owners. A further attempt of the call begins at a further hash.
+fn rehash_until_ready(
+    request: &Request<'_>,
+    endpoints: &Endpoints<'_>,
+    owners: &[EndpointId],
+    owner: impl Fn(u64) -> Option<EndpointId>,
+) -> Pick {
+    let hash = request.hash_or_random();
+    let mut last = None;
+    for attempt in (request.attempt..).take(TRIES) {
+        let further = if attempt == 0 { hash } else { mix(hash ^ mix(attempt.into())) };
+        last = owner(further);
+        if let Some(id) = last.filter(|id| endpoints.is_ready(*id)) {
+            return Pick::To(id);
+        }
+    }
+    next_ready(last, owners, hash, endpoints)
+}
+
+/// The first ready one of the owners behind this one.
+fn next_ready(behind: Option<EndpointId>, owners: &[EndpointId], hash: u64, endpoints: &Endpoints<'_>) -> Pick {
+    let from = owners.iter().position(|id| Some(*id) == behind).map_or(0, |place| place + 1);
+    let (before, after) = owners.split_at(from);
+    let next = after.iter().chain(before).find(|id| endpoints.is_ready(**id));
+    next.map_or_else(|| unowned(hash, endpoints), |id| Pick::To(*id))
+}
+
+/// No owner is ready. If anybody is, because its weight is 0 say, one of them takes the call.
+fn unowned(hash: u64, endpoints: &Endpoints<'_>) -> Pick {
+    match endpoints.ready {
+        [] => Pick::nobody(endpoints),
+        ready => Pick::To(ready[(hash % ready.len() as u64) as usize]),
+    }
+}
+
+/// As many tries as NGINX makes before it gives the hash up.
+const TRIES: usize = 20;
