@@ -192,6 +192,10 @@ balancers! {
     BoundedLoad = "bounded_load" ["chbl", "hash_balance_factor"] => hash::bounded_load, promises [Sticky, LittleDisruption];
     /// A bucket from arithmetic.
     Jump = "jump" ["jch"] => hash::jump, promises [Sticky, LittleDisruption];
+    /// NGINX's and pingora's ring.
+    KetamaCrc32 = "ketama_crc32" ["ketama"] => hash::ketama_crc32, promises [Sticky, LittleDisruption];
+    /// libketama's and Dubbo's ring.
+    KetamaMd5 = "ketama_md5" ["libketama", "c_ketama", "consistenthash"] => hash::ketama_md5, promises [Sticky, LittleDisruption];
     /// The nearest zone first.
     LocalityFirst = "locality_first" ["geo", "nearest"] => nest::locality_first;
     /// A region for each client, by weight.

@@ -14,9 +14,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::loads::Loads;
-use super::owners::Layout;
+use super::owners::{Layout, PointHash};
 use super::shared::Hold;
-use super::{hash_ring_vnodes, maglev, ring_hash};
+use super::{hash_ring_vnodes, maglev, ring_hash, unowned};
 use crate::base::choice::choice;
 use crate::base::rand::{Bits, mix};
 use crate::base::time::Instant;
@@ -81,7 +81,7 @@ impl Keys {
     fn layout(&self) -> Layout {
         match self {
             Keys::Vnodes(config) => config.vnodes.layout(),
-            Keys::RingHash(sizes) => sizes.layout(),
+            Keys::RingHash(sizes) => sizes.layout(PointHash::default()),
             Keys::Maglev(slots) => Layout::Maglev(slots.table_size.slots()),
         }
     }
@@ -162,10 +162,10 @@ impl Balancer for BoundedLoad {
         }
         self.hold.refresh(endpoints);
         self.loads.refresh(&self.hold, endpoints);
-        if self.loads.sharing.is_empty() {
-            return Pick::nobody(endpoints);
-        }
         let hash = request.hash_or_random();
+        if self.loads.sharing.is_empty() {
+            return unowned(hash, endpoints);
+        }
         let entry = self.hold.owners().enter(hash, request.attempt);
         let place = match self.walk {
             Walk::Paper => self.clockwise(entry, endpoints, |place, open| self.has_room(place, open)),

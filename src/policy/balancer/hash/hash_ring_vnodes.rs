@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::owners::Layout;
 use super::shared::Hold;
+use super::unowned;
 use crate::base::id::EndpointId;
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
@@ -26,6 +27,20 @@ use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
 pub struct Config {
     /// Points of an endpoint of weight 1.
     pub vnodes: Vnodes,
+    /// Which point a key belongs to.
+    pub entry: Entry,
+}
+
+/// Which point of a ring a key belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// The first at or after the key.
+    #[default]
+    Next,
+    /// The nearest, before or after it, and clockwise from there past those that are not ready (HAProxy
+    /// `hash-type consistent`, `lb_chash.c`).
+    Nearest,
 }
 
 /// Points for each unit of weight: 1 to 65536.
@@ -66,12 +81,13 @@ impl From<Vnodes> for u32 {
 impl Config {
     /// The balancer of one client.
     pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
-        Box::new(Ring { hold: Hold::new(self.vnodes.layout(), &context.tables), passed: vec![] })
+        Box::new(Ring { entry: self.entry, hold: Hold::new(self.vnodes.layout(), &context.tables), passed: vec![] })
     }
 }
 
 #[derive(Debug)]
 struct Ring {
+    entry: Entry,
     hold: Hold,
     /// Endpoints that a further attempt has passed: kept for its room.
     passed: Vec<EndpointId>,
@@ -90,14 +106,16 @@ impl Balancer for Ring {
         }
         self.hold.refresh(endpoints);
         let owners = self.hold.owners();
-        if owners.is_empty() {
-            return Pick::nobody(endpoints);
-        }
         // A further attempt goes to the next endpoint, the one that the key would fall to if the first were gone.
         // After all of them have had their turn it begins anew.
         let pass = if request.attempt == 0 { 0 } else { request.attempt as usize % endpoints.ready.len() };
         self.passed.clear();
-        for place in owners.walk(owners.entry(request.hash_or_random())) {
+        let hash = request.hash_or_random();
+        let entry = match self.entry {
+            Entry::Next => owners.entry(hash),
+            Entry::Nearest => owners.nearest(hash),
+        };
+        for place in owners.walk(entry) {
             let id = self.hold.id(place);
             if !endpoints.is_ready(id) || self.passed.contains(&id) {
                 continue;
@@ -108,7 +126,7 @@ impl Balancer for Ring {
             self.passed.push(id);
         }
         // Ready endpoints of weight 0 own no point: there were fewer than `pass`.
-        self.passed.first().map_or_else(|| Pick::nobody(endpoints), |id| Pick::To(*id))
+        self.passed.first().map_or_else(|| unowned(hash, endpoints), |id| Pick::To(*id))
     }
 }
 
@@ -183,8 +201,20 @@ mod tests {
     }
 
     #[test]
+    fn the_nearest_point_splits_each_arc_in_the_middle() {
+        let config = Config { entry: Entry::Nearest, ..Config::default() };
+        let (mut nearest, mut next) = (World::equal(3, &config), World::equal(3, &Config::default()));
+        let before = map(&mut nearest);
+        // Half of each arc belongs to the point before it, and that is another's in two cases of three.
+        let differ = before.iter().zip(map(&mut next)).filter(|(a, b)| **a != *b).count();
+        assert!((850..1_150).contains(&differ), "{differ} of {KEYS} where a third is expected");
+        nearest.health(1, Health::Failed);
+        assert!(before.iter().zip(map(&mut nearest)).all(|(was, is)| (*was == 1) != (*was == is)));
+    }
+
+    #[test]
     fn a_number_of_points_is_checked() {
         assert!(toml::from_str::<Config>("vnodes = 0").unwrap_err().message().contains("1 to 65536 points"));
-        assert_eq!(toml::from_str::<Config>("vnodes = 7").unwrap(), Config { vnodes: Vnodes(7) });
+        assert_eq!(toml::from_str::<Config>("vnodes = 7").unwrap(), Config { vnodes: Vnodes(7), entry: Entry::Next });
     }
 }

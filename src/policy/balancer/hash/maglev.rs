@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::owners::Layout;
 use super::shared::Hold;
+use super::unowned;
 use crate::base::hash::xxh64;
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
@@ -110,12 +111,12 @@ impl Balancer for Maglev {
         }
         self.hold.refresh(endpoints);
         let owners = self.hold.owners();
-        let entry = owners.enter(request.hash_or_random(), request.attempt);
+        let hash = request.hash_or_random();
+        let entry = owners.enter(hash, request.attempt);
         match self.unready {
             Unready::Rebuild => Pick::To(self.hold.id(owners.owner(entry))),
             Unready::Walk => {
-                let mut walk = owners.walk(entry).map(|place| self.hold.id(place));
-                walk.find(|id| endpoints.is_ready(*id)).map_or_else(|| Pick::nobody(endpoints), Pick::To)
+                self.hold.first_ready(entry, usize::MAX, endpoints).map_or_else(|| unowned(hash, endpoints), Pick::To)
             }
         }
     }

@@ -7,6 +7,8 @@
 pub mod bounded_load;
 pub mod hash_ring_vnodes;
 pub mod jump;
+pub mod ketama_crc32;
+pub mod ketama_md5;
 mod loads;
 pub mod maglev;
 pub mod owners;

@@ -6,8 +6,10 @@
 
 use std::io::Write;
 
-use super::maglev;
-use crate::base::hash::xxh64;
+use serde::{Deserialize, Serialize};
+
+use super::{ketama_crc32, ketama_md5, maglev};
+use crate::base::hash::{murmur2, xxh64};
 
 /// How the entries are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,11 +21,42 @@ pub enum Layout {
         min: u32,
         /// Points that it has at most.
         max: u32,
+        /// What places a point.
+        hash: PointHash,
     },
     /// This many points for each unit of weight.
     PerWeight(u32),
+    /// One point each, at the hash of its name.
+    Once,
+    /// NGINX's and pingora's points: this many for each unit of weight.
+    KetamaCrc32(u32),
+    /// libketama's points: on average 160 each, by weight.
+    Libketama,
+    /// Dubbo's points: 160 each.
+    Dubbo,
     /// A Maglev table of this many slots.
     Maglev(u32),
+}
+
+/// What places the points of a ring. Keys are hashed elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PointHash {
+    /// XXH64 with seed 0: gRPC, and Envoy's default.
+    #[default]
+    XxHash,
+    /// Envoy's `MURMUR_HASH_2`, the `std::hash` of GNU's C++ library.
+    #[serde(rename = "murmur_hash_2")]
+    MurmurHash2,
+}
+
+impl PointHash {
+    fn of(self, bytes: &[u8]) -> u64 {
+        match self {
+            PointHash::XxHash => xxh64(bytes, 0),
+            PointHash::MurmurHash2 => murmur2(bytes),
+        }
+    }
 }
 
 /// A circle of entries and their owners. Owners are places in the list of members it was built from.
@@ -45,8 +78,20 @@ impl Owners {
         let weights = || members.iter().map(|(_, weight)| *weight);
         match layout {
             _ if members.is_empty() => Owners::table([].into()),
-            Layout::AutoSized { min, max } => ring(members, &auto_sized(weights(), min, max)),
-            Layout::PerWeight(points) => ring(members, &per_weight(weights(), points)),
+            Layout::AutoSized { min, max, hash } => ring(members, &auto_sized(weights(), min, max), hash),
+            Layout::PerWeight(points) => ring(members, &per_weight(weights(), points), PointHash::XxHash),
+            Layout::Once => {
+                let point = |(place, (name, _)): (usize, &(N, u32))| (xxh64(name.as_ref().as_bytes(), 0), place as u32);
+                Owners::ring(members.iter().enumerate().map(point).collect())
+            }
+            Layout::KetamaCrc32(points) => {
+                let mut entries = ketama_crc32::points(members, &per_weight(weights(), points));
+                entries.sort_unstable();
+                entries.dedup_by_key(|(point, _)| *point);
+                Owners::ring(entries)
+            }
+            Layout::Libketama => Owners::ring(ketama_md5::libketama(members)),
+            Layout::Dubbo => Owners::ring(ketama_md5::dubbo(members)),
             Layout::Maglev(slots) => Owners::table(maglev::table(members, slots)),
         }
     }
@@ -107,6 +152,26 @@ impl Owners {
         }
     }
 
+    /// The point nearest to a hash, before or after it, of two as near the one before (HAProxy `chash_get_server_hash`).
+    /// In a table of slots it is the slot of the hash.
+    #[inline]
+    pub fn nearest(&self, hash: u64) -> usize {
+        let next = self.entry(hash);
+        if self.points.is_empty() {
+            return next;
+        }
+        let before = if next == 0 { self.len() - 1 } else { next - 1 };
+        let (back, ahead) = (hash.wrapping_sub(self.points[before]), self.points[next].wrapping_sub(hash));
+        if back <= ahead { before } else { next }
+    }
+
+    /// How far clockwise the next point of a ring is from a hash, and which it is.
+    #[inline]
+    pub fn distance(&self, hash: u64) -> (u64, usize) {
+        let entry = self.entry(hash);
+        (self.points[entry].wrapping_sub(hash), entry)
+    }
+
     /// Who owns an entry.
     #[inline]
     pub fn owner(&self, entry: usize) -> usize {
@@ -152,7 +217,7 @@ fn per_weight(weights: impl Iterator<Item = u32> + Clone, points: u32) -> Vec<u3
 }
 
 /// A ring: the `k`-th point of a member is the hash of its name, an underscore and `k` (gRFC A42).
-fn ring<N: AsRef<str>>(members: &[(N, u32)], counts: &[u32]) -> Owners {
+fn ring<N: AsRef<str>>(members: &[(N, u32)], counts: &[u32], hash: PointHash) -> Owners {
     let mut entries: Vec<(u64, u32)> = Vec::with_capacity(counts.iter().map(|count| *count as usize).sum());
     let mut key = Vec::with_capacity(64);
     for (place, (name, _)) in members.iter().enumerate() {
@@ -163,7 +228,7 @@ fn ring<N: AsRef<str>>(members: &[(N, u32)], counts: &[u32]) -> Owners {
         for k in 0..counts[place] {
             key.truncate(stem);
             write!(key, "{k}").expect("a vector takes every byte");
-            entries.push((xxh64(&key, 0), place as u32));
+            entries.push((hash.of(&key), place as u32));
         }
     }
     Owners::ring(entries)
@@ -178,6 +243,10 @@ mod tests {
 
     fn members(names: &[&str]) -> Vec<(String, u32)> {
         names.iter().map(|name| ((*name).to_owned(), 1)).collect()
+    }
+
+    fn auto(min: u32) -> Layout {
+        Layout::AutoSized { min, max: 4096, hash: PointHash::XxHash }
     }
 
     fn sizes(weights: &[u32], min: u32, max: u32) -> Vec<u32> {
@@ -228,7 +297,7 @@ mod tests {
     #[test]
     fn vector_a_a_ring_of_twelve() {
         let names = ["127.0.0.1:90", "127.0.0.1:91", "127.0.0.1:92", "127.0.0.1:93", "127.0.0.1:94", "127.0.0.1:95"];
-        let ring = Owners::build(Layout::AutoSized { min: 12, max: 4096 }, &members(&names));
+        let ring = Owners::build(auto(12), &members(&names));
         let expected: [(u64, u32); 12] = [
             (833_437_586_790_550_860, 94),
             (928_266_305_478_181_108, 92),
@@ -251,6 +320,21 @@ mod tests {
         assert_eq!(ring.entry(u64::MAX), 0, "past the last point it begins anew");
     }
 
+    #[test]
+    fn the_nearest_point_may_be_the_one_before() {
+        let ring = Owners::ring(vec![(100, 0), (200, 1), (1 << 63, 2)]);
+        let nearest = |hash: u64| ring.owner(ring.nearest(hash));
+        assert_eq!([100, 149, 150, 151, 200].map(nearest), [0, 0, 0, 1, 1], "of two as near the one before");
+        assert_eq!([99, u64::MAX, (1 << 63) - 1].map(nearest), [0, 0, 2], "round the end too");
+    }
+
+    #[test]
+    fn murmur_places_other_points() {
+        let names = ["127.0.0.1:90"];
+        let layout = Layout::AutoSized { min: 1, max: 1, hash: PointHash::MurmurHash2 };
+        assert_eq!(*Owners::build(layout, &members(&names)).points, [5_656_417_760_668_758_976]);
+    }
+
     /// Share of the hash space by owner.
     fn arcs(ring: &Owners, members: usize) -> Vec<f64> {
         let mut arcs = vec![0.0; members];
@@ -264,7 +348,7 @@ mod tests {
     #[test]
     fn vector_b_arcs_of_three() {
         let names = ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"];
-        let ring = Owners::build(Layout::AutoSized { min: 1024, max: 4096 }, &members(&names));
+        let ring = Owners::build(auto(1024), &members(&names));
         let shares: Vec<String> = arcs(&ring, 3).iter().map(|share| format!("{share:.6}")).collect();
         assert_eq!(shares, ["0.331766", "0.335526", "0.332708"]);
     }
@@ -275,7 +359,7 @@ mod tests {
         let mut members: Vec<(String, u32)> = names.into_iter().map(|name| (name, 1)).collect();
         members.sort();
         let spread = |min| {
-            let ring = Owners::build(Layout::AutoSized { min, max: 4096 }, &members);
+            let ring = Owners::build(auto(min), &members);
             let mut arcs = arcs(&ring, 10);
             arcs.sort_by(f64::total_cmp);
             (ring.len(), format!("{:.3}", arcs[0] * 10.0), format!("{:.3}", arcs[9] * 10.0))
@@ -301,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_ring_that_sizes_itself_moves_keys_of_those_that_stay() {
-        let moved = [3, 5, 10, 20, 50].map(|n| collateral(Layout::AutoSized { min: 1024, max: 4096 }, n));
+        let moved = [3, 5, 10, 20, 50].map(|n| collateral(auto(1024), n));
         assert_eq!(moved, [8_247, 10_061, 5_549, 2_472, 0], "8.2, 10.1, 5.5, 2.5 and 0 %");
         assert_eq!(collateral(Layout::PerWeight(160), 5), 0, "a fixed number of points moves none");
     }

@@ -1,7 +1,7 @@
 //! gRPC's ring hash: points on a ring in proportion to weight, and a walk past endpoints that failed.
 //!
 //! Origin: gRFC A42, A61 (the walk) and A76 (calls without a key); grpc-go `balancer/ringhash`. Envoy RING_HASH
-//! lays out the same ring, but builds it anew without unhealthy hosts.
+//! lays out the same ring, but builds it anew without unhealthy hosts; `hash = "murmur_hash_2"` is its other hash.
 //! Observes: the call's key; connectivity.
 //! Cost: O(log V) for V points in all and a walk past those that failed, at worst V. The ring is built at the
 //! first pick after members or weights change, not when readiness does; clients of one run with the same members
@@ -15,10 +15,10 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::owners::{Layout, MOST_POINTS};
+use super::owners::{Layout, MOST_POINTS, PointHash};
 use super::shared::Hold;
+use super::unowned;
 use crate::base::id::EndpointId;
-use crate::base::status::Cause;
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::{Balancer, Endpoints, Pick, Request, Want};
@@ -32,6 +32,8 @@ pub struct Config {
     pub sizes: Sizes,
     /// Who is connected before a call needs it.
     pub connect: Connect,
+    /// What places the points.
+    pub hash: PointHash,
 }
 
 /// How many points a ring has.
@@ -61,8 +63,8 @@ impl Sizes {
     }
 
     /// As a layout.
-    pub fn layout(&self) -> Layout {
-        Layout::AutoSized { min: self.min, max: self.max }
+    pub fn layout(&self, hash: PointHash) -> Layout {
+        Layout::AutoSized { min: self.min, max: self.max, hash }
     }
 }
 
@@ -93,6 +95,8 @@ struct Written {
     max_ring: u32,
     /// Who is connected before a call needs it.
     connect: Connect,
+    /// What places the points.
+    hash: PointHash,
 }
 
 /// Sizes as they are written, before they are checked.
@@ -118,8 +122,8 @@ impl Default for WrittenSizes {
 }
 
 impl From<Config> for Written {
-    fn from(Config { sizes, connect }: Config) -> Written {
-        Written { min_ring: sizes.min, max_ring: sizes.max, connect }
+    fn from(Config { sizes, connect, hash }: Config) -> Written {
+        Written { min_ring: sizes.min, max_ring: sizes.max, connect, hash }
     }
 }
 
@@ -132,8 +136,8 @@ impl From<Sizes> for WrittenSizes {
 impl TryFrom<Written> for Config {
     type Error = String;
 
-    fn try_from(Written { min_ring, max_ring, connect }: Written) -> Result<Config, String> {
-        Ok(Config { sizes: Sizes::new(min_ring, max_ring)?, connect })
+    fn try_from(Written { min_ring, max_ring, connect, hash }: Written) -> Result<Config, String> {
+        Ok(Config { sizes: Sizes::new(min_ring, max_ring)?, connect, hash })
     }
 }
 
@@ -148,7 +152,7 @@ impl TryFrom<WrittenSizes> for Sizes {
 impl Config {
     /// The balancer of one client.
     pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
-        let hold = Hold::new(self.sizes.layout(), &context.tables);
+        let hold = Hold::new(self.sizes.layout(self.hash), &context.tables);
         Box::new(RingHash { connect: self.connect, hold, wants: VecDeque::new() })
     }
 }
@@ -176,8 +180,8 @@ impl Balancer for RingHash {
         }
         let entry = owners.enter(request.hash_or_random(), request.attempt);
         match request.hash {
-            Some(_) => self.first_that_did_not_fail(entry, endpoints),
-            None => self.first_ready(entry, endpoints),
+            Some(_) => self.first_that_did_not_fail(entry, request, endpoints),
+            None => self.first_ready(entry, request, endpoints),
         }
     }
 
@@ -193,14 +197,14 @@ impl Balancer for RingHash {
 impl RingHash {
     /// The walk of a call with a key (A61): failed endpoints are passed; the call waits for one that may yet
     /// become ready.
-    fn first_that_did_not_fail(&mut self, entry: usize, endpoints: &Endpoints<'_>) -> Pick {
+    fn first_that_did_not_fail(&mut self, entry: usize, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         let found = {
             let owners = self.hold.owners().walk(entry).map(|place| self.hold.id(place));
             let mut states = owners.map(|id| (id, state(id, endpoints)));
             states.find(|(_, state)| *state != Connectivity::TransientFailure)
         };
         match found {
-            None => Pick::Fail(Cause::NoEndpoint),
+            None => unowned(request.hash_or_random(), endpoints),
             Some((id, Connectivity::Ready)) => Pick::To(id),
             Some((id, state)) => {
                 if state == Connectivity::Idle {
@@ -213,7 +217,7 @@ impl RingHash {
 
     /// The walk of a call without a key (A76): it takes the first ready endpoint, and asks for one connection on
     /// the way unless some endpoint is already connecting.
-    fn first_ready(&mut self, entry: usize, endpoints: &Endpoints<'_>) -> Pick {
+    fn first_ready(&mut self, entry: usize, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         let (mut ready, mut idle, mut connecting) = (None, None, false);
         for place in self.hold.owners().walk(entry) {
             let id = self.hold.id(place);
@@ -233,7 +237,7 @@ impl RingHash {
         match ready {
             Some(id) => Pick::To(id),
             None if idle.is_some() || connecting => Pick::Queue,
-            None => Pick::Fail(Cause::NoEndpoint),
+            None => unowned(request.hash_or_random(), endpoints),
         }
     }
 
@@ -272,6 +276,7 @@ fn state(id: EndpointId, endpoints: &Endpoints<'_>) -> Connectivity {
 mod tests {
     use super::*;
     use crate::base::hash::xxh64;
+    use crate::base::status::Cause;
     use crate::policy::balancer::testing::{World, listing};
     use crate::policy::endpoints::Health;
 
@@ -382,8 +387,8 @@ mod tests {
         assert!(message("max_ring = 9_000_000").contains("at most 8388608"));
         assert!(message("ring = 1").contains("unknown field `ring`"));
         let written = toml::from_str::<Config>("max_ring = 6\nmin_ring = 6\nconnect = 'lazy'").unwrap();
-        assert_eq!(written, Config { sizes: Sizes::new(6, 6).unwrap(), connect: Connect::Lazy });
+        assert_eq!(written, Config { sizes: Sizes::new(6, 6).unwrap(), connect: Connect::Lazy, ..Config::default() });
         let json = serde_json::to_string(&Config::default()).unwrap();
-        assert_eq!(json, r#"{"min_ring":1024,"max_ring":4096,"connect":"all"}"#);
+        assert_eq!(json, r#"{"min_ring":1024,"max_ring":4096,"connect":"all","hash":"xx_hash"}"#);
     }
 }

@@ -100,6 +100,12 @@ impl Hold {
         self.ids[place]
     }
 
+    /// The first ready owner of the `most` entries from this one on.
+    #[inline]
+    pub fn first_ready(&self, entry: usize, most: usize, endpoints: &Endpoints<'_>) -> Option<EndpointId> {
+        self.owners.walk(entry).take(most).map(|place| self.ids[place]).find(|id| endpoints.is_ready(*id))
+    }
+
     /// The endpoints of the table's members, by place.
     pub fn ids(&self) -> &[EndpointId] {
         &self.ids
