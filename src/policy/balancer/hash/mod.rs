@@ -11,6 +11,7 @@ pub mod ketama_crc32;
 pub mod ketama_md5;
 mod loads;
 pub mod maglev;
+pub mod multi_probe;
 pub mod owners;
 pub mod ring_hash;
 pub mod shared;
