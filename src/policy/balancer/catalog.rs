@@ -190,6 +190,8 @@ balancers! {
     Maglev = "maglev" ["MAGLEV"] => hash::maglev, promises [Sticky, LittleDisruption];
     /// A ring on which nobody gets much more than the mean.
     BoundedLoad = "bounded_load" ["chbl", "hash_balance_factor"] => hash::bounded_load, promises [Sticky, LittleDisruption];
+    /// The highest score for the key.
+    Rendezvous = "rendezvous" ["hrw"] => hash::rendezvous, promises [Sticky, LittleDisruption];
     /// One point an endpoint, several probes a key.
     MultiProbe = "multi_probe" ["mpch"] => hash::multi_probe, promises [Sticky, LittleDisruption];
     /// A bucket from arithmetic.

@@ -13,6 +13,7 @@ mod loads;
 pub mod maglev;
 pub mod multi_probe;
 pub mod owners;
+pub mod rendezvous;
 pub mod ring_hash;
 pub mod shared;
 
