@@ -196,6 +196,8 @@ balancers! {
     MultiProbe = "multi_probe" ["mpch"] => hash::multi_probe, promises [Sticky, LittleDisruption];
     /// A bucket from arithmetic.
     Jump = "jump" ["jch"] => hash::jump, promises [Sticky, LittleDisruption];
+    /// An array that remembers who took over for whom.
+    Anchor = "anchor" ["anchorhash"] => hash::anchor, promises [Sticky, LittleDisruption];
     /// NGINX's and pingora's ring.
     KetamaCrc32 = "ketama_crc32" ["ketama"] => hash::ketama_crc32, promises [Sticky, LittleDisruption];
     /// libketama's and Dubbo's ring.

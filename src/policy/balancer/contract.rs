@@ -41,6 +41,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "bounded_load": { "walk": "haproxy", "layout": "ring_hash" } }"#,
     r#"{ "bounded_load": { "walk": "envoy", "layout": { "maglev": { "table_size": 1021 } } } }"#,
     r#"{ "jump": { "on_leave": "shift" } }"#,
+    r#"{ "anchor": { "capacity": 4 } }"#,
     r#"{ "ketama_md5": { "points": "dubbo" } }"#,
     r#"{ "ring_hash": { "hash": "murmur_hash_2" } }"#,
     r#"{ "hash_ring_vnodes": { "entry": "nearest" } }"#,

@@ -4,6 +4,7 @@
 //! client, so clients that list the same endpoints share one ([`shared::Shared`]). A call without a key is routed
 //! by its own random number: no stickiness, and no draw from the balancer's stream.
 
+pub mod anchor;
 pub mod bounded_load;
 pub mod hash_ring_vnodes;
 pub mod jump;
