@@ -202,6 +202,8 @@ balancers! {
     KetamaCrc32 = "ketama_crc32" ["ketama"] => hash::ketama_crc32, promises [Sticky, LittleDisruption];
     /// libketama's and Dubbo's ring.
     KetamaMd5 = "ketama_md5" ["libketama", "c_ketama", "consistenthash"] => hash::ketama_md5, promises [Sticky, LittleDisruption];
+    /// The hash modulo the weights.
+    HashMod = "hash_mod" [] => hash::hash_mod, promises [Sticky];
     /// The nearest zone first.
     LocalityFirst = "locality_first" ["geo", "nearest"] => nest::locality_first;
     /// A region for each client, by weight.

@@ -6,6 +6,7 @@
 
 pub mod anchor;
 pub mod bounded_load;
+pub mod hash_mod;
 pub mod hash_ring_vnodes;
 pub mod jump;
 pub mod ketama_crc32;
