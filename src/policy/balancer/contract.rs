@@ -53,6 +53,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "locality_first": { "child": "least_request", "min_healthy": "60%", "fail_back_delay": "1s" } }"#,
     r#"{ "locality_first": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
     r#"{ "gslb": { "child": "bounded_load", "ttl": "2s", "monitor_interval": "1s", "failover": "ordered" } }"#,
+    r#"{ "session_affinity": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
 ];
 
 /// Rows that a check does not fit, and why.

@@ -7,3 +7,4 @@
 pub mod children;
 pub mod gslb;
 pub mod locality_first;
+pub mod session_affinity;
