@@ -182,6 +182,8 @@ balancers! {
     /// The fewest open calls of all.
     LeastConnections = "least_connections" ["least_conn", "leastconn", "jsq", "leastactive",
         "least_outstanding_requests", "lor", "full_scan", "heap"] => scan::least_connections, promises [ZeroNever];
+    /// Weighted turns, fewer for those with open calls.
+    WeightedLeastRequest = "weighted_least_request" [] => rotate::weighted_least_request, promises [ZeroNever];
     /// gRPC's ring.
     RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash, promises [Sticky, LittleDisruption];
     /// A ring with a fixed number of points an endpoint.

@@ -8,6 +8,7 @@ pub mod pick_first;
 pub mod round_robin;
 pub mod stride;
 pub mod turn;
+pub mod weighted_least_request;
 pub mod wrr_edf;
 pub mod wrr_list;
 pub mod wrr_map;

@@ -74,24 +74,20 @@ struct WrrEdf {
     edf: Option<Edf>,
 }
 
-impl WrrEdf {
-    fn start(&mut self) -> Edf {
-        let Config { refresh, start, .. } = self.config;
-        let n = self.weights.len() as u64;
-        match start {
-            Start::Zero => Edf::new(&self.weights, refresh),
-            Start::Random => Edf::after(&self.weights, self.rand.below(PICKS_MAX), refresh),
+impl Start {
+    /// A schedule of these weights that starts so.
+    pub fn schedule(self, weights: &[f64], refresh: Refresh, rand: &mut Rand) -> Edf {
+        match self {
+            Start::Zero => Edf::new(weights, refresh),
+            Start::Random => Edf::after(weights, rand.below(PICKS_MAX), refresh),
             Start::SeedMod => {
-                let mut edf = Edf::new(&self.weights, refresh);
-                for _ in 0..self.rand.below(n) {
-                    edf.pick(|i| self.weights[i]);
+                let mut edf = Edf::new(weights, refresh);
+                for _ in 0..rand.below(weights.len() as u64) {
+                    edf.pick(|i| weights[i]);
                 }
                 edf
             }
-            Start::Uniform => {
-                let rand = &mut self.rand;
-                Edf::with_deadlines(self.weights.iter().map(|weight| rand.unit() / weight), 0.0, refresh)
-            }
+            Start::Uniform => Edf::with_deadlines(weights.iter().map(|weight| rand.unit() / weight), 0.0, refresh),
         }
     }
 }
@@ -118,7 +114,8 @@ impl Balancer for WrrEdf {
             return Pick::To(self.weighted.ids[self.turn.take(self.weighted.len())]);
         }
         if self.edf.is_none() {
-            self.edf = Some(self.start());
+            let Config { refresh, start, .. } = self.config;
+            self.edf = Some(start.schedule(&self.weights, refresh, &mut self.rand));
         }
         let edf = self.edf.as_mut().expect("it was made above");
         Pick::To(self.weighted.ids[edf.pick(|i| self.weights[i])])
