@@ -184,6 +184,8 @@ balancers! {
         "least_outstanding_requests", "lor", "full_scan", "heap"] => scan::least_connections, promises [ZeroNever];
     /// Weighted turns, fewer for those with open calls.
     WeightedLeastRequest = "weighted_least_request" [] => rotate::weighted_least_request, promises [ZeroNever];
+    /// Open calls and latency on one scale.
+    LeastConnLatency = "least_conn_latency" [] => scan::least_conn_latency;
     /// gRPC's ring.
     RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash, promises [Sticky, LittleDisruption];
     /// A ring with a fixed number of points an endpoint.

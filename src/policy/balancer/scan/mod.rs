@@ -1,5 +1,7 @@
 //! Scans: balancers that compare all ready endpoints at every pick, and the indexes that spare them the scan.
 
 pub mod buckets;
+pub mod least_conn_latency;
 pub mod least_connections;
+pub mod lowest;
 pub mod tournament;
