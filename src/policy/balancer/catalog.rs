@@ -186,6 +186,8 @@ balancers! {
     WeightedLeastRequest = "weighted_least_request" [] => rotate::weighted_least_request, promises [ZeroNever];
     /// Open calls and latency on one scale.
     LeastConnLatency = "least_conn_latency" [] => scan::least_conn_latency;
+    /// A few drawn, and the best of before.
+    P2cMemory = "p2c_memory" [] => sample::p2c_memory;
     /// gRPC's ring.
     RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash, promises [Sticky, LittleDisruption];
     /// A ring with a fixed number of points an endpoint.

@@ -5,6 +5,7 @@
 
 pub mod choices;
 pub mod least_request;
+pub mod p2c_memory;
 pub mod peak_ewma;
 pub mod random;
 pub mod weighted_random;
