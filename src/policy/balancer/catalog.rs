@@ -188,6 +188,8 @@ balancers! {
     LeastConnLatency = "least_conn_latency" [] => scan::least_conn_latency;
     /// A few drawn, and the best of before.
     P2cMemory = "p2c_memory" [] => sample::p2c_memory;
+    /// Whoever has nothing to do.
+    JoinIdleQueue = "join_idle_queue" ["jiq"] => sample::join_idle_queue;
     /// gRPC's ring.
     RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash, promises [Sticky, LittleDisruption];
     /// A ring with a fixed number of points an endpoint.
