@@ -190,6 +190,8 @@ balancers! {
     P2cMemory = "p2c_memory" [] => sample::p2c_memory;
     /// Whoever has nothing to do.
     JoinIdleQueue = "join_idle_queue" ["jiq"] => sample::join_idle_queue;
+    /// The first that has room.
+    Pack = "pack" ["first"] => scan::pack;
     /// gRPC's ring.
     RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash, promises [Sticky, LittleDisruption];
     /// A ring with a fixed number of points an endpoint.

@@ -40,6 +40,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "least_conn_latency": { "choices": 2, "initial_rtt": "30ms" } }"#,
     r#"{ "p2c_memory": { "choices": 2, "memory": 3 } }"#,
     r#"{ "join_idle_queue": { "idle": "reported" } }"#,
+    r#"{ "pack": { "max_open": 1 } }"#,
     r#"{ "ring_hash": { "connect": "lazy", "min_ring": 600, "max_ring": 700 } }"#,
     r#"{ "maglev": { "unready": "walk", "table_size": 1021 } }"#,
     r#"{ "bounded_load": { "walk": "haproxy", "layout": "ring_hash" } }"#,

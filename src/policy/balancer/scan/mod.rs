@@ -4,4 +4,5 @@ pub mod buckets;
 pub mod least_conn_latency;
 pub mod least_connections;
 pub mod lowest;
+pub mod pack;
 pub mod tournament;
