@@ -31,6 +31,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "least_request": { "sampling": "distinct" } }"#,
     r#"{ "least_request": { "choices": 3 } }"#,
     r#"{ "least_request": { "choices": 4, "sampling": "distinct" } }"#,
+    r#"{ "least_request": { "weights": "respect", "sampling": "distinct", "choices": 3 } }"#,
     r#"{ "least_connections": { "ties": "first" } }"#,
     r#"{ "least_connections": { "ties": "smooth_wrr" } }"#,
     r#"{ "least_connections": { "ties": "round_robin", "load": "haproxy" } }"#,
