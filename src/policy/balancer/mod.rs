@@ -8,8 +8,10 @@ pub mod catalog;
 #[cfg(test)]
 mod contract;
 pub mod hash;
+pub mod members;
 pub mod nest;
 pub mod own;
+pub mod read;
 pub mod rotate;
 pub mod sample;
 pub mod scan;

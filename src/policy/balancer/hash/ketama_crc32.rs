@@ -18,6 +18,7 @@ use super::unowned;
 use crate::base::hash::{Crc32, crc32};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
+use crate::policy::balancer::read::one_or_more;
 use crate::policy::balancer::rotate::wrr_smooth;
 use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
 
@@ -28,7 +29,7 @@ pub struct Config {
     /// Points of an endpoint of weight 1.
     pub points: Vnodes,
     /// Points that a call looks at for a ready owner, 1 or more; after them weighted turns take it, as in NGINX.
-    #[serde(deserialize_with = "tries")]
+    #[serde(deserialize_with = "one_or_more")]
     #[schemars(range(min = 1))]
     pub tries: u32,
 }
@@ -98,13 +99,6 @@ impl Balancer for Ketama {
 /// Where a 32-bit point stands on a ring of 64 bits.
 pub fn place(point: u32) -> u64 {
     u64::from(point) << 32
-}
-
-fn tries<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    match u32::deserialize(deserializer)? {
-        0 => Err(serde::de::Error::custom("a call looks at one point or more; NGINX looks at 20")),
-        tries => Ok(tries),
-    }
 }
 
 /// The points of all members: checksums of host, a zero byte, port and the point before.
@@ -181,6 +175,6 @@ mod tests {
         world.health(0, Health::Failed);
         let turns: String = all[..6].iter().map(|key| world.pick_hash(*key).to_string()).collect();
         assert_eq!(turns, "212212", "smooth turns of weights 1 and 2");
-        assert!(toml::from_str::<Config>("tries = 0").unwrap_err().message().contains("NGINX looks at 20"));
+        assert!(toml::from_str::<Config>("tries = 0").unwrap_err().message().contains("1 or more"));
     }
 }

@@ -7,10 +7,11 @@
 //! Fails when: `max_open` is more than an endpoint bears, because nothing else protects the first; several clients
 //! share the list, because each fills the first by itself.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
+use crate::policy::balancer::read::one_or_more;
 use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
 
 /// Parameters of `pack`.
@@ -19,7 +20,7 @@ use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
 pub struct Config {
     /// Open calls at which an endpoint is full, 1 or more: HAProxy's `maxconn` of a server. When all are full the one
     /// with the fewest takes the call, the first of equals; HAProxy would queue it.
-    #[serde(deserialize_with = "at_least_one")]
+    #[serde(deserialize_with = "one_or_more")]
     #[schemars(range(min = 1))]
     pub max_open: u32,
 }
@@ -52,13 +53,6 @@ impl Balancer for Pack {
     }
 }
 
-fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    match u32::deserialize(deserializer)? {
-        0 => Err(serde::de::Error::custom("an endpoint has room for one call or more: `max_open` is not 0")),
-        calls => Ok(calls),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,10 +71,5 @@ mod tests {
         world.health(0, Health::Failed);
         world.done(2, Duration::ZERO, Ok(()));
         assert_eq!(sends(&mut world, 1), [2]);
-    }
-
-    #[test]
-    fn room_for_none_is_refused() {
-        assert!(toml::from_str::<Config>("max_open = 0").unwrap_err().message().contains("not 0"));
     }
 }

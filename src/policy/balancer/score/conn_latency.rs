@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::id::EndpointId;
 use crate::base::slots::Slots;
 use crate::base::time::{Duration, Instant};
+use crate::policy::balancer::members::follow;
 use crate::policy::balancer::{Endpoints, Feedback, Score};
 
 /// How much calls and time count.
@@ -59,12 +60,7 @@ impl ConnLatency {
 
 impl Score for ConnLatency {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
-        self.rtts.retain(|id| endpoints.get(id).is_some());
-        for id in endpoints.members {
-            if self.rtts.get(*id).is_none() {
-                self.rtts.insert(*id, self.initial);
-            }
-        }
+        follow(&mut self.rtts, endpoints, |_| self.initial);
     }
 
     fn on_feedback(&mut self, _now: Instant, feedback: &Feedback<'_>) {
