@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Balancer;
-use super::{hash, nest, rotate, sample, scan};
+use super::{hash, learn, nest, rotate, sample, scan};
 use crate::base::choice::choice;
 use crate::base::id::{ClientId, RegionId, ZoneId};
 use crate::base::rand::Seed;
@@ -192,6 +192,8 @@ balancers! {
     JoinIdleQueue = "join_idle_queue" ["jiq"] => sample::join_idle_queue;
     /// The first that has room.
     Pack = "pack" ["first"] => scan::pack;
+    /// Mostly the best so far, now and then any.
+    EpsilonGreedy = "epsilon_greedy" [] => learn::epsilon_greedy;
     /// gRPC's ring.
     RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash, promises [Sticky, LittleDisruption];
     /// A ring with a fixed number of points an endpoint.

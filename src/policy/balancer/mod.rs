@@ -8,6 +8,7 @@ pub mod catalog;
 #[cfg(test)]
 mod contract;
 pub mod hash;
+pub mod learn;
 pub mod members;
 pub mod nest;
 pub mod own;
