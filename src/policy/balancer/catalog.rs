@@ -194,6 +194,8 @@ balancers! {
     Pack = "pack" ["first"] => scan::pack;
     /// Mostly the best so far, now and then any.
     EpsilonGreedy = "epsilon_greedy" [] => learn::epsilon_greedy;
+    /// Random by rewards, less and less so.
+    SoftmaxAnnealed = "softmax_annealed" [] => learn::softmax_annealed;
     /// gRPC's ring.
     RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash, promises [Sticky, LittleDisruption];
     /// A ring with a fixed number of points an endpoint.

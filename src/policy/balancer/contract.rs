@@ -43,6 +43,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "join_idle_queue": { "idle": "reported" } }"#,
     r#"{ "pack": { "max_open": 1 } }"#,
     r#"{ "epsilon_greedy": { "count_open": true, "explore_new": true, "step": "mean" } }"#,
+    r#"{ "softmax_annealed": { "step": "second", "reheat_on_update": false } }"#,
     r#"{ "ring_hash": { "connect": "lazy", "min_ring": 600, "max_ring": 700 } }"#,
     r#"{ "maglev": { "unready": "walk", "table_size": 1021 } }"#,
     r#"{ "bounded_load": { "walk": "haproxy", "layout": "ring_hash" } }"#,

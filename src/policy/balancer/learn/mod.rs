@@ -12,6 +12,7 @@ use crate::base::time::Duration;
 use crate::policy::balancer::read::some_time;
 
 pub mod epsilon_greedy;
+pub mod softmax_annealed;
 
 /// What an answer is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
