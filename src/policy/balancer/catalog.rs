@@ -192,6 +192,8 @@ balancers! {
     JoinIdleQueue = "join_idle_queue" ["jiq"] => sample::join_idle_queue;
     /// The first that has room.
     Pack = "pack" ["first"] => scan::pack;
+    /// Random by weights that follow recent rewards.
+    DynamicWeightRandom = "dynamic_weight_random" [] => learn::dynamic_weight_random;
     /// Mostly the best so far, now and then any.
     EpsilonGreedy = "epsilon_greedy" [] => learn::epsilon_greedy;
     /// Random by rewards, less and less so.

@@ -42,6 +42,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "p2c_memory": { "choices": 2, "memory": 3 } }"#,
     r#"{ "join_idle_queue": { "idle": "reported" } }"#,
     r#"{ "pack": { "max_open": 1 } }"#,
+    r#"{ "dynamic_weight_random": { "update": "gradient", "window": "1s", "window_samples": 3 } }"#,
     r#"{ "epsilon_greedy": { "count_open": true, "explore_new": true, "step": "mean" } }"#,
     r#"{ "softmax_annealed": { "step": "second", "reheat_on_update": false } }"#,
     r#"{ "ring_hash": { "connect": "lazy", "min_ring": 600, "max_ring": 700 } }"#,

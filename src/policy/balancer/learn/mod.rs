@@ -11,6 +11,7 @@ use crate::base::status::{Cause, Outcome};
 use crate::base::time::Duration;
 use crate::policy::balancer::read::some_time;
 
+pub mod dynamic_weight_random;
 pub mod epsilon_greedy;
 pub mod softmax_annealed;
 
