@@ -198,6 +198,8 @@ balancers! {
     EpsilonGreedy = "epsilon_greedy" [] => learn::epsilon_greedy;
     /// Random by rewards, less and less so.
     SoftmaxAnnealed = "softmax_annealed" [] => learn::softmax_annealed;
+    /// Weights that follow success and speed.
+    EwmaDynamicWeights = "ewma_dynamic_weights" [] => learn::ewma_dynamic_weights;
     /// gRPC's ring.
     RingHash = "ring_hash" ["RING_HASH", "ring_hash_experimental"] => hash::ring_hash, promises [Sticky, LittleDisruption];
     /// A ring with a fixed number of points an endpoint.

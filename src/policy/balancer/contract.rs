@@ -45,6 +45,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "dynamic_weight_random": { "update": "gradient", "window": "1s", "window_samples": 3 } }"#,
     r#"{ "epsilon_greedy": { "count_open": true, "explore_new": true, "step": "mean" } }"#,
     r#"{ "softmax_annealed": { "step": "second", "reheat_on_update": false } }"#,
+    r#"{ "ewma_dynamic_weights": { "pick": "smooth_wrr", "window": 2 } }"#,
     r#"{ "ring_hash": { "connect": "lazy", "min_ring": 600, "max_ring": 700 } }"#,
     r#"{ "maglev": { "unready": "walk", "table_size": 1021 } }"#,
     r#"{ "bounded_load": { "walk": "haproxy", "layout": "ring_hash" } }"#,

@@ -13,6 +13,7 @@ use crate::policy::balancer::read::some_time;
 
 pub mod dynamic_weight_random;
 pub mod epsilon_greedy;
+pub mod ewma_dynamic_weights;
 pub mod softmax_annealed;
 
 /// What an answer is worth.
