@@ -37,6 +37,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "least_connections": { "ties": "round_robin", "load": "haproxy" } }"#,
     r#"{ "peak_ewma": { "variant": "linkerd", "failure_penalty": "5s" } }"#,
     r#"{ "peak_ewma": { "variant": "finagle" } }"#,
+    r#"{ "peak_ewma": { "variant": "brpc", "failure_penalty": "1s" } }"#,
     r#"{ "weighted_least_request": { "bias": 2.5, "equal": "schedule" } }"#,
     r#"{ "least_conn_latency": { "choices": 2, "initial_rtt": "30ms" } }"#,
     r#"{ "p2c_memory": { "choices": 2, "memory": 3 } }"#,

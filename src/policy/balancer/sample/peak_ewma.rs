@@ -1,8 +1,8 @@
 //! Of two endpoints drawn, the one whose recent worst latency times open calls is lower.
 //!
 //! Origin: Finagle `PeakEwma.scala` and `P2CPick.scala`; tower `load/peak_ewma.rs` with `balance/p2c`; linkerd2-proxy
-//! `linkerd/ewma`; the penalty for failures is linkerd's load biaser (seed 1 s there: `default_rtt = "1s"`).
-//! Observes: latency and calls that this client has open; with `failure_penalty` also outcomes. Not weights.
+//! `linkerd/ewma`; brpc `p2c_ewma_load_balancer.cpp`; the penalty for failures is linkerd's load biaser (seed 1 s there: `default_rtt = "1s"`).
+//! Observes: latency and calls that this client has open; with `failure_penalty` also outcomes. Weights with `brpc` only.
 //! Cost: two exponentials a pick, one a call ended.
 //! Draws: two a pick; with `variant = "finagle"` up to `max_effort` + 1 pairs while some listed endpoint is not
 //! ready; none for one endpoint.
@@ -27,9 +27,9 @@ pub struct Config {
     pub variant: Variant,
     /// A latency's influence falls to 1/e in this time.
     pub tau: Duration,
-    /// Estimate of an endpoint that has not answered yet; Finagle has none.
+    /// Estimate of an endpoint that has not answered yet; Finagle and brpc have none.
     pub default_rtt: Duration,
-    /// What a failure counts as, at least; by default it counts as what it took.
+    /// What a failure counts as, at least; by default it counts as what it took. For brpc it is the call's timeout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_penalty: Option<Duration>,
     /// Finagle: pairs are drawn from all listed endpoints, anew up to so often while neither is ready.
@@ -167,6 +167,17 @@ mod tests {
             // 30, 60 and 90 ms against 100 ms.
             let places: Vec<usize> = (0..4).map(|_| world.send()).collect();
             assert_eq!(places, [1, 1, 1, 0], "{variant:?}");
+        }
+    }
+
+    #[test]
+    fn brpc_floods_a_newcomer_until_it_answers() {
+        for (peer, calls) in [(MS, 999), (MS_100, 5_000)] {
+            let mut world = with_newcomer(Variant::Brpc, peer);
+            // 1 µs times open calls against the peer's 1 ms or 100 ms.
+            assert!((0..calls).all(|_| world.send() == 1), "{peer:?}");
+            world.done(1, peer.scale(2.0), Ok(()));
+            assert_eq!(world.send(), 0, "{peer:?}");
         }
     }
 

@@ -21,6 +21,10 @@ pub enum Variant {
     /// Finagle `PeakEwma.scala`: looking counts as in tower; no estimate to begin with: free while idle, shunned
     /// from the first call until it is answered.
     Finagle,
+    /// brpc `p2c_ewma_load_balancer.cpp`: looking changes nothing; no estimate to begin with, which counts as one
+    /// microsecond; the load is divided by the weight. A failure counts as its latency, the penalty or twice the
+    /// estimate, whichever is most, but no more than 30 s.
+    Brpc,
 }
 
 /// Peak EWMA of latency in nanoseconds, times open calls plus one.
@@ -43,7 +47,10 @@ impl PeakEwma {
     /// `default_rtt` is the estimate of an endpoint that has not answered yet; Finagle has none. A failure is a
     /// sample of `penalty` at least.
     pub fn new(variant: Variant, tau: Duration, default_rtt: Duration, penalty: Option<Duration>) -> PeakEwma {
-        let start = if variant == Variant::Finagle { 0.0 } else { default_rtt.as_nanos() as f64 };
+        let start = match variant {
+            Variant::Finagle | Variant::Brpc => 0.0,
+            Variant::Tower | Variant::Linkerd => default_rtt.as_nanos() as f64,
+        };
         let penalty = penalty.map(|penalty| penalty.as_nanos() as f64);
         PeakEwma { variant, tau, start, penalty, estimates: Slots::new() }
     }
@@ -53,8 +60,12 @@ impl PeakEwma {
         self.estimates.iter().map(|(id, estimate)| (id, estimate.latency))
     }
 
-    /// linkerd's load biaser: a failure is no reason to look faster.
+    /// A failure is no reason to look faster: linkerd's load biaser, and brpc's punishment.
     fn sample(&self, now: Instant, estimate: &Estimate, took: Duration, outcome: Outcome) -> f64 {
+        if self.variant == Variant::Brpc && outcome.is_err() {
+            let punished = (took.as_nanos() as f64).max(self.penalty.unwrap_or(0.0)).max(2.0 * estimate.latency);
+            return punished.min(BRPC_PUNISHMENT_MAX);
+        }
         match (self.penalty, outcome) {
             (Some(penalty), Err(failure)) if is_penalised(failure.status) => {
                 penalty.max(estimate.latency * decay(now.since(estimate.at), self.tau))
@@ -99,8 +110,15 @@ impl Score for PeakEwma {
     fn load(&mut self, now: Instant, endpoint: EndpointId, endpoints: &Endpoints<'_>) -> f64 {
         let open = f64::from(endpoints.in_flight(endpoint));
         let Some(estimate) = self.estimates.get_mut(endpoint) else { return self.start * (open + 1.0) };
+        if self.variant == Variant::Brpc {
+            let faded = estimate.latency * decay(now.since(estimate.at), self.tau);
+            let weight = endpoints.get(endpoint).map_or(1, |endpoint| endpoint.weight.max(1));
+            return faded.max(BRPC_LATENCY_MIN) * (open + 1.0) / f64::from(weight);
+        }
         match self.variant {
-            Variant::Linkerd => estimate.latency * decay(now.since(estimate.at), self.tau) * (open + 1.0),
+            Variant::Brpc | Variant::Linkerd => {
+                estimate.latency * decay(now.since(estimate.at), self.tau) * (open + 1.0)
+            }
             Variant::Tower => {
                 estimate.observe(now, self.tau, 0.0);
                 estimate.latency * (open + 1.0)
@@ -119,6 +137,12 @@ fn is_penalised(status: Status) -> bool {
     use Status::{DataLoss, DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unknown};
     matches!(status, Unknown | DeadlineExceeded | ResourceExhausted | Internal | Unavailable | DataLoss)
 }
+
+/// brpc's latency of an endpoint without any, and of all that are faster: 1 µs, in nanoseconds.
+const BRPC_LATENCY_MIN: f64 = 1e3;
+
+/// brpc's `p2c_max_punish_ms`, 30 s, in nanoseconds.
+const BRPC_PUNISHMENT_MAX: f64 = 30e9;
 
 /// Finagle's cost of an endpoint with an open call and no answer yet: 2^47 - 1.
 const FINAGLE_PENALTY: f64 = ((1u64 << 47) - 1) as f64;
@@ -231,6 +255,32 @@ mod tests {
         }
         one.sample(10, 10, Ok(()));
         close(one.read(10), 30.0);
+    }
+
+    #[test]
+    fn brpc_begins_at_a_microsecond_and_punishes_failures() {
+        let mut one = One::new(Variant::Brpc, Some(Duration::from_millis(100)));
+        for load in [0.001, 0.002, 0.003] {
+            close(one.read(0), load);
+            one.world.sent(one.world.id(0));
+        }
+        let mut one = One::new(Variant::Brpc, Some(Duration::from_millis(100)));
+        one.sample(0, 40, Ok(()));
+        close(one.read(0), 40.0);
+        close(one.read(10_000), 40.0 * crate::base::math::exp(-1.0));
+        close(one.stored(), 40.0);
+        let failure = Err(Failure::of(Cause::Backend));
+        for expected in [100.0, 200.0, 400.0] {
+            one.sample(0, 1, failure);
+            close(one.stored(), expected);
+        }
+        (0..20).for_each(|_| one.sample(0, 1, failure));
+        close(one.stored(), 30_000.0);
+        close(one.read(1_000_000), 0.001);
+        let mut heavy = One::new(Variant::Brpc, None);
+        heavy.world.list(vec![crate::policy::balancer::testing::listing(0, 4)]);
+        heavy.sample(0, 40, Ok(()));
+        close(heavy.read(0), 10.0);
     }
 
     #[test]
