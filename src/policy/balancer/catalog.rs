@@ -192,6 +192,8 @@ balancers! {
     JoinIdleQueue = "join_idle_queue" ["jiq"] => sample::join_idle_queue;
     /// The first that has room.
     Pack = "pack" ["first"] => scan::pack;
+    /// go-zero's two choices by latency.
+    GozeroP2c = "gozero_p2c" ["gozero.p2c", "gozero.p2c_ewma"] => sample::gozero_p2c;
     /// Random by weights that follow recent rewards.
     DynamicWeightRandom = "dynamic_weight_random" [] => learn::dynamic_weight_random;
     /// Mostly the best so far, now and then any.

@@ -4,6 +4,7 @@
 //! fleet; what is compared is a score.
 
 pub mod choices;
+pub mod gozero_p2c;
 pub mod join_idle_queue;
 pub mod least_request;
 pub mod p2c_memory;
