@@ -194,6 +194,8 @@ balancers! {
     Pack = "pack" ["first"] => scan::pack;
     /// go-zero's two choices by latency.
     GozeroP2c = "gozero_p2c" ["gozero.p2c", "gozero.p2c_ewma"] => sample::gozero_p2c;
+    /// Kratos' two choices by latency.
+    KratosP2c = "kratos_p2c" ["kratos.p2c", "kratos.p2c_ewma"] => sample::kratos_p2c;
     /// Random by weights that follow recent rewards.
     DynamicWeightRandom = "dynamic_weight_random" [] => learn::dynamic_weight_random;
     /// Mostly the best so far, now and then any.
