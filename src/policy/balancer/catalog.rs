@@ -196,6 +196,8 @@ balancers! {
     GozeroP2c = "gozero_p2c" ["gozero.p2c", "gozero.p2c_ewma"] => sample::gozero_p2c;
     /// Kratos' two choices by latency.
     KratosP2c = "kratos_p2c" ["kratos.p2c", "kratos.p2c_ewma"] => sample::kratos_p2c;
+    /// The lowest mean latency times open calls.
+    ShortestResponse = "shortest_response" ["shortestresponse", "dubbo.shortestresponse"] => scan::shortest_response;
     /// Random by weights that follow recent rewards.
     DynamicWeightRandom = "dynamic_weight_random" [] => learn::dynamic_weight_random;
     /// Mostly the best so far, now and then any.

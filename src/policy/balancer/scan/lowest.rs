@@ -26,6 +26,11 @@ impl<S: Score> Lowest<S> {
     pub fn score(&self) -> &S {
         &self.score
     }
+
+    /// What is compared, to change.
+    pub fn score_mut(&mut self) -> &mut S {
+        &mut self.score
+    }
 }
 
 impl<S: Score> Balancer for Lowest<S> {

@@ -5,4 +5,5 @@ pub mod least_conn_latency;
 pub mod least_connections;
 pub mod lowest;
 pub mod pack;
+pub mod shortest_response;
 pub mod tournament;
