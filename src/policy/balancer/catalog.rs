@@ -198,6 +198,8 @@ balancers! {
     KratosP2c = "kratos_p2c" ["kratos.p2c", "kratos.p2c_ewma"] => sample::kratos_p2c;
     /// The lowest mean latency times open calls.
     ShortestResponse = "shortest_response" ["shortestresponse", "dubbo.shortestresponse"] => scan::shortest_response;
+    /// Dubbo's two choices by reported load.
+    Adaptive = "adaptive" ["dubbo.adaptive"] => sample::adaptive;
     /// Random by weights that follow recent rewards.
     DynamicWeightRandom = "dynamic_weight_random" [] => learn::dynamic_weight_random;
     /// Mostly the best so far, now and then any.

@@ -3,6 +3,7 @@
 //! Comparing two already takes most of what comparing all would give, at a cost that does not grow with the
 //! fleet; what is compared is a score.
 
+pub mod adaptive;
 pub mod choices;
 pub mod gozero_p2c;
 pub mod join_idle_queue;
