@@ -200,6 +200,8 @@ balancers! {
     ShortestResponse = "shortest_response" ["shortestresponse", "dubbo.shortestresponse"] => scan::shortest_response;
     /// Dubbo's two choices by reported load.
     Adaptive = "adaptive" ["dubbo.adaptive"] => sample::adaptive;
+    /// Random by throughput over latency.
+    Lalb = "lalb" ["brpc.la", "brpc.locality_aware"] => sample::lalb;
     /// Random by weights that follow recent rewards.
     DynamicWeightRandom = "dynamic_weight_random" [] => learn::dynamic_weight_random;
     /// Mostly the best so far, now and then any.

@@ -8,6 +8,7 @@ pub mod choices;
 pub mod gozero_p2c;
 pub mod join_idle_queue;
 pub mod kratos_p2c;
+pub mod lalb;
 pub mod least_request;
 pub mod p2c_memory;
 pub mod peak_ewma;
