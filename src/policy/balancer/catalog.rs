@@ -202,6 +202,8 @@ balancers! {
     Adaptive = "adaptive" ["dubbo.adaptive"] => sample::adaptive;
     /// Random by throughput over latency.
     Lalb = "lalb" ["brpc.la", "brpc.locality_aware"] => sample::lalb;
+    /// Random by how far below the others a latency is.
+    WeightedResponseTime = "weighted_response_time" ["ribbon.weighted_response_time"] => sample::weighted_response_time;
     /// Random by weights that follow recent rewards.
     DynamicWeightRandom = "dynamic_weight_random" [] => learn::dynamic_weight_random;
     /// Mostly the best so far, now and then any.

@@ -46,6 +46,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "gozero_p2c": { "decay_time": "10ms", "force_pick": "5ms" } }"#,
     r#"{ "kratos_p2c": { "force_pick": "5ms", "cache": "0s" } }"#,
     r#"{ "shortest_response": { "slide_period": "10ms" } }"#,
+    r#"{ "weighted_response_time": { "interval": "10ms" } }"#,
     r#"{ "dynamic_weight_random": { "update": "gradient", "window": "1s", "window_samples": 3 } }"#,
     r#"{ "epsilon_greedy": { "count_open": true, "explore_new": true, "step": "mean" } }"#,
     r#"{ "softmax_annealed": { "step": "second", "reheat_on_update": false } }"#,

@@ -14,3 +14,4 @@ pub mod p2c_memory;
 pub mod peak_ewma;
 pub mod random;
 pub mod weighted_random;
+pub mod weighted_response_time;
