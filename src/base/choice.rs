@@ -89,9 +89,9 @@ macro_rules! choice {
             // Most catalogues are called `Spec`: the module tells them apart.
             fn schema_id() -> std::borrow::Cow<'static, str> { concat!(module_path!(), "::", stringify!($Name)).into() }
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                let mut any = vec![schemars::json_schema!({
-                    "type": "string", "enum": [$( $name $($(, $alias)*)? ),*],
-                })];
+                // A slice, because a long list inside the macro would run into the limit of its recursion.
+                let names: &[&str] = &[$( $name $($(, $alias)*)? ),*];
+                let mut any = vec![schemars::json_schema!({ "type": "string", "enum": names })];
                 $( any.push($crate::base::choice::member_schema($name, Self::about($name), generator.subschema_for::<$Config>())); )*
                 schemars::json_schema!({ "anyOf": any })
             }
