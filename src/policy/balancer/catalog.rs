@@ -238,6 +238,8 @@ balancers! {
     LocalityFirst = "locality_first" ["geo", "nearest"] => nest::locality_first;
     /// A region for each client, by weight.
     Gslb = "gslb" [] => nest::gslb;
+    /// The first level that works.
+    Priority = "priority" ["priority_experimental"] => nest::priority;
     /// A key stays where its first call went.
     SessionAffinity = "session_affinity" ["stateful_session"] => nest::session_affinity, promises [Sticky, LittleDisruption];
 }

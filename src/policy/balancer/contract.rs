@@ -68,12 +68,16 @@ const VARIANTS: &[&str] = &[
     r#"{ "locality_first": { "child": "least_request", "min_healthy": "60%", "fail_back_delay": "1s" } }"#,
     r#"{ "locality_first": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
     r#"{ "gslb": { "child": "bounded_load", "ttl": "2s", "monitor_interval": "1s", "failover": "ordered" } }"#,
+    r#"{ "priority": { "child": "least_request", "by": "region", "failover_timeout": "20ms" } }"#,
+    r#"{ "priority": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
     r#"{ "session_affinity": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
 ];
 
 /// Rows that a check does not fit, and why.
-const EXCEPTIONS: &[(&str, Check, &str)] =
-    &[("session_affinity", Check::OneEndpoint, "a session with the only endpoint stays when others join")];
+const EXCEPTIONS: &[(&str, Check, &str)] = &[
+    ("session_affinity", Check::OneEndpoint, "a session with the only endpoint stays when others join"),
+    ("aperture", Check::StartsCold, "the load that its width follows is the client's, not an endpoint's"),
+];
 
 /// Variants that do not keep a promise of their row, by a parameter that only they have, and why.
 const EXEMPTIONS: &[(&str, Promise, &str)] =
@@ -391,7 +395,11 @@ const CHILDREN: &[&str] = &[
 ];
 
 /// Wrappers that have something to do on any fleet, and what.
-const OPAQUE: &[(&str, &str)] = &[("session_affinity", "a key that comes again goes where it went before")];
+const OPAQUE: &[(&str, &str)] = &[
+    ("session_affinity", "a key that comes again goes where it went before"),
+    ("slow_start", "whoever joins weighs less for a while"),
+    ("aperture", "it begins with one endpoint"),
+];
 
 #[test]
 fn every_row_passes_every_check() {

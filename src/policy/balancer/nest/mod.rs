@@ -6,5 +6,7 @@
 
 pub mod children;
 pub mod gslb;
+pub mod levels;
 pub mod locality_first;
+pub mod priority;
 pub mod session_affinity;
