@@ -240,6 +240,8 @@ balancers! {
     Gslb = "gslb" [] => nest::gslb;
     /// The first level that works.
     Priority = "priority" ["priority_experimental"] => nest::priority;
+    /// Levels that spill over.
+    EnvoyPriority = "envoy_priority" ["envoy.priority"] => nest::envoy_priority;
     /// A key stays where its first call went.
     SessionAffinity = "session_affinity" ["stateful_session"] => nest::session_affinity, promises [Sticky, LittleDisruption];
 }

@@ -70,6 +70,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "gslb": { "child": "bounded_load", "ttl": "2s", "monitor_interval": "1s", "failover": "ordered" } }"#,
     r#"{ "priority": { "child": "least_request", "by": "region", "failover_timeout": "20ms" } }"#,
     r#"{ "priority": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
+    r#"{ "envoy_priority": { "by": "region", "fail_traffic_on_panic": true } }"#,
     r#"{ "session_affinity": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
 ];
 

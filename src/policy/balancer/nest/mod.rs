@@ -5,6 +5,7 @@
 //! part of the view, brings it what is learned about its endpoints and passes its wishes on.
 
 pub mod children;
+pub mod envoy_priority;
 pub mod gslb;
 pub mod levels;
 pub mod locality_first;
