@@ -128,7 +128,7 @@ impl<'a> Endpoints<'a> {
 }
 
 /// A channel's endpoints.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Table {
     entries: Vec<Endpoint>,
     /// What every call asks of them, packed: a large fleet's entries do not fit in a processor's cache.
@@ -203,6 +203,15 @@ impl Table {
     /// The address as text; empty if it is gone.
     pub fn name(&self, id: EndpointId) -> &str {
         self.get(id).map_or("", |entry| &self.listings[entry.listing as usize].name)
+    }
+
+    /// A copy in which endpoints weigh otherwise, for a balancer that shows its child other weights.
+    pub fn reweighted(&self, weight: impl Fn(&Endpoint) -> u32) -> Table {
+        let mut table = self.clone();
+        for entry in table.entries.iter_mut().filter(|entry| entry.listed) {
+            entry.weight = weight(entry);
+        }
+        table
     }
 
     /// Attempts open on the endpoint; 0 if it is gone.

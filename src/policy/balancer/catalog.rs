@@ -242,6 +242,8 @@ balancers! {
     Priority = "priority" ["priority_experimental"] => nest::priority;
     /// Levels that spill over.
     EnvoyPriority = "envoy_priority" ["envoy.priority"] => nest::envoy_priority;
+    /// Groups by weight.
+    WeightedTarget = "weighted_target" ["weighted_clusters", "weighted_target_experimental"] => nest::weighted_target;
     /// A key stays where its first call went.
     SessionAffinity = "session_affinity" ["stateful_session"] => nest::session_affinity, promises [Sticky, LittleDisruption];
 }

@@ -11,3 +11,4 @@ pub mod levels;
 pub mod locality_first;
 pub mod priority;
 pub mod session_affinity;
+pub mod weighted_target;
