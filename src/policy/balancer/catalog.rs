@@ -242,6 +242,8 @@ balancers! {
     Priority = "priority" ["priority_experimental"] => nest::priority;
     /// Levels that spill over.
     EnvoyPriority = "envoy_priority" ["envoy.priority"] => nest::envoy_priority;
+    /// As many calls as possible in the own zone.
+    ZoneAware = "zone_aware" ["envoy.zone_aware"] => nest::zone_aware;
     /// Groups by weight.
     WeightedTarget = "weighted_target" ["weighted_clusters", "weighted_target_experimental"] => nest::weighted_target;
     /// A key stays where its first call went.

@@ -71,6 +71,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "priority": { "child": "least_request", "by": "region", "failover_timeout": "20ms" } }"#,
     r#"{ "priority": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
     r#"{ "envoy_priority": { "by": "region", "fail_traffic_on_panic": true } }"#,
+    r#"{ "zone_aware": { "callers": [5, 1, 1], "min_cluster_size": 2, "panic_threshold": 0 } }"#,
     r#"{ "weighted_target": { "weights": [1, 0, 3], "overprovisioning": 140, "split": "key" } }"#,
     r#"{ "session_affinity": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
 ];

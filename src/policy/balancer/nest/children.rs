@@ -68,7 +68,7 @@ impl Children {
     /// Asks the child of a group; a group that does not exist has nobody.
     pub fn pick(&mut self, group: u32, now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match self.groups.get_mut(&group) {
-            Some(child) => child.balancer.pick(now, request, &endpoints.narrowed(&child.members, &child.ready)),
+            Some(child) => child.pick(now, request, endpoints),
             None => Pick::nobody(&endpoints.narrowed(&[], &[])),
         }
     }
@@ -78,7 +78,7 @@ impl Children {
         let (Feedback::Sent { endpoint } | Feedback::Done { endpoint, .. } | Feedback::Probed { endpoint, .. }) =
             feedback;
         if let Some(child) = self.owners.get(*endpoint).and_then(|group| self.groups.get_mut(group)) {
-            child.balancer.on_feedback(now, feedback, &endpoints.narrowed(&child.members, &child.ready));
+            child.on_feedback(now, feedback, endpoints);
         }
     }
 
@@ -95,9 +95,7 @@ impl Children {
     /// Wakes the children whose time has come.
     pub fn on_timeout(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
         for child in self.groups.values_mut() {
-            if child.balancer.next_timeout().is_some_and(|at| at <= now) {
-                child.balancer.on_timeout(now, &endpoints.narrowed(&child.members, &child.ready));
-            }
+            child.on_timeout(now, endpoints);
         }
     }
 
@@ -150,7 +148,8 @@ impl Sight {
 }
 
 impl Child {
-    fn new(balancer: Box<dyn Balancer>) -> Child {
+    /// A child that has been told nothing yet.
+    pub fn new(balancer: Box<dyn Balancer>) -> Child {
         Child { balancer, members: vec![], ready: vec![], told: vec![], next: vec![], next_ready: vec![] }
     }
 
@@ -162,6 +161,42 @@ impl Child {
     /// Those of them that can be picked.
     pub fn ready(&self) -> &[EndpointId] {
         &self.ready
+    }
+
+    /// Makes it responsible for the members that are chosen, and tells it if that changed anything for it.
+    pub fn show(&mut self, now: Instant, endpoints: &Endpoints<'_>, is_chosen: impl Fn(EndpointId) -> bool) {
+        self.begin();
+        let chosen = endpoints.members.iter().filter(|id| is_chosen(**id));
+        self.next.extend(chosen.filter_map(|id| endpoints.get(*id)).map(Sight::of));
+        self.next_ready.extend(endpoints.ready.iter().copied().filter(|id| is_chosen(*id)));
+        self.end(now, endpoints);
+    }
+
+    /// Asks it.
+    pub fn pick(&mut self, now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        self.balancer.pick(now, request, &endpoints.narrowed(&self.members, &self.ready))
+    }
+
+    /// Brings it what was learned.
+    pub fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>, endpoints: &Endpoints<'_>) {
+        self.balancer.on_feedback(now, feedback, &endpoints.narrowed(&self.members, &self.ready));
+    }
+
+    /// Wakes it, if its time has come.
+    pub fn on_timeout(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
+        if self.balancer.next_timeout().is_some_and(|at| at <= now) {
+            self.balancer.on_timeout(now, &endpoints.narrowed(&self.members, &self.ready));
+        }
+    }
+
+    /// The balancer itself, for what needs no endpoints.
+    pub fn balancer(&self) -> &dyn Balancer {
+        &*self.balancer
+    }
+
+    /// What it wants done.
+    pub fn poll_want(&mut self) -> Option<Want> {
+        self.balancer.poll_want()
     }
 
     fn begin(&mut self) {

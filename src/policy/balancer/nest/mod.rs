@@ -12,3 +12,4 @@ pub mod locality_first;
 pub mod priority;
 pub mod session_affinity;
 pub mod weighted_target;
+pub mod zone_aware;
