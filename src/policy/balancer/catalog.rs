@@ -246,6 +246,8 @@ balancers! {
     ZoneAware = "zone_aware" ["envoy.zone_aware"] => nest::zone_aware;
     /// Groups by weight.
     WeightedTarget = "weighted_target" ["weighted_clusters", "weighted_target_experimental"] => nest::weighted_target;
+    /// A small share for one zone.
+    Canary = "canary" [] => nest::canary;
     /// A key stays where its first call went.
     SessionAffinity = "session_affinity" ["stateful_session"] => nest::session_affinity, promises [Sticky, LittleDisruption];
 }

@@ -73,6 +73,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "envoy_priority": { "by": "region", "fail_traffic_on_panic": true } }"#,
     r#"{ "zone_aware": { "callers": [5, 1, 1], "min_cluster_size": 2, "panic_threshold": 0 } }"#,
     r#"{ "weighted_target": { "weights": [1, 0, 3], "overprovisioning": 140, "split": "key" } }"#,
+    r#"{ "canary": { "strict": true, "split": "key", "guard": { "excess": "10%", "during": "20ms" } } }"#,
     r#"{ "session_affinity": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
 ];
 
