@@ -248,6 +248,8 @@ balancers! {
     WeightedTarget = "weighted_target" ["weighted_clusters", "weighted_target_experimental"] => nest::weighted_target;
     /// A small share for one zone.
     Canary = "canary" [] => nest::canary;
+    /// Less for whoever has just become ready.
+    SlowStart = "slow_start" ["warm_up"] => nest::slow_start;
     /// A key stays where its first call went.
     SessionAffinity = "session_affinity" ["stateful_session"] => nest::session_affinity, promises [Sticky, LittleDisruption];
 }

@@ -74,6 +74,8 @@ const VARIANTS: &[&str] = &[
     r#"{ "zone_aware": { "callers": [5, 1, 1], "min_cluster_size": 2, "panic_threshold": 0 } }"#,
     r#"{ "weighted_target": { "weights": [1, 0, 3], "overprovisioning": 140, "split": "key" } }"#,
     r#"{ "canary": { "strict": true, "split": "key", "guard": { "excess": "10%", "during": "20ms" } } }"#,
+    r#"{ "slow_start": { "window": "5s", "step": "10ms", "exempt_first": false } }"#,
+    r#"{ "slow_start": { "window": "5s", "shape": "dubbo", "child": "least_connections" } }"#,
     r#"{ "session_affinity": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
 ];
 

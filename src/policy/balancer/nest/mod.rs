@@ -12,5 +12,6 @@ pub mod levels;
 pub mod locality_first;
 pub mod priority;
 pub mod session_affinity;
+pub mod slow_start;
 pub mod weighted_target;
 pub mod zone_aware;
