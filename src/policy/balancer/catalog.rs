@@ -250,6 +250,8 @@ balancers! {
     Canary = "canary" [] => nest::canary;
     /// Less for whoever has just become ready.
     SlowStart = "slow_start" ["warm_up"] => nest::slow_start;
+    /// A few endpoints a client, by hash.
+    RandomSubsetting = "random_subsetting" ["random_subsetting_experimental"] => nest::random_subsetting;
     /// A key stays where its first call went.
     SessionAffinity = "session_affinity" ["stateful_session"] => nest::session_affinity, promises [Sticky, LittleDisruption];
 }

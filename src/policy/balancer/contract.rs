@@ -76,6 +76,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "canary": { "strict": true, "split": "key", "guard": { "excess": "10%", "during": "20ms" } } }"#,
     r#"{ "slow_start": { "window": "5s", "step": "10ms", "exempt_first": false } }"#,
     r#"{ "slow_start": { "window": "5s", "shape": "dubbo", "child": "least_connections" } }"#,
+    r#"{ "random_subsetting": { "size": 2 } }"#,
     r#"{ "session_affinity": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
 ];
 
