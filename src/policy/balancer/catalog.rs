@@ -252,6 +252,8 @@ balancers! {
     SlowStart = "slow_start" ["warm_up"] => nest::slow_start;
     /// A few endpoints a client, by hash.
     RandomSubsetting = "random_subsetting" ["random_subsetting_experimental"] => nest::random_subsetting;
+    /// A few endpoints a client, dealt out.
+    DeterministicSubsetting = "deterministic_subsetting" [] => nest::deterministic_subsetting;
     /// A key stays where its first call went.
     SessionAffinity = "session_affinity" ["stateful_session"] => nest::session_affinity, promises [Sticky, LittleDisruption];
 }

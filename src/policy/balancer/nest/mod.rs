@@ -6,6 +6,7 @@
 
 pub mod canary;
 pub mod children;
+pub mod deterministic_subsetting;
 pub mod envoy_priority;
 pub mod gslb;
 pub mod levels;
