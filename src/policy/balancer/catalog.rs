@@ -254,6 +254,8 @@ balancers! {
     RandomSubsetting = "random_subsetting" ["random_subsetting_experimental"] => nest::random_subsetting;
     /// A few endpoints a client, dealt out.
     DeterministicSubsetting = "deterministic_subsetting" [] => nest::deterministic_subsetting;
+    /// A few endpoints a client, more under load.
+    Aperture = "aperture" ["finagle.aperture"] => nest::aperture;
     /// A key stays where its first call went.
     SessionAffinity = "session_affinity" ["stateful_session"] => nest::session_affinity, promises [Sticky, LittleDisruption];
 }

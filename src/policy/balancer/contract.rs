@@ -78,6 +78,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "slow_start": { "window": "5s", "shape": "dubbo", "child": "least_connections" } }"#,
     r#"{ "random_subsetting": { "size": 2 } }"#,
     r#"{ "deterministic_subsetting": { "size": 2, "child": { "ring_hash": { "connect": "lazy" } } } }"#,
+    r#"{ "aperture": { "min": 2, "smoothing": "10ms" } }"#,
     r#"{ "session_affinity": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
 ];
 

@@ -4,6 +4,7 @@
 //! [`children::Children`] does what all of them need: it keeps one child for each group of endpoints, shows it its
 //! part of the view, brings it what is learned about its endpoints and passes its wishes on.
 
+pub mod aperture;
 pub mod canary;
 pub mod children;
 pub mod deterministic_subsetting;
