@@ -256,6 +256,8 @@ balancers! {
     DeterministicSubsetting = "deterministic_subsetting" [] => nest::deterministic_subsetting;
     /// A few endpoints a client, more under load.
     Aperture = "aperture" ["finagle.aperture"] => nest::aperture;
+    /// An arc of the endpoints a client.
+    DeterministicAperture = "deterministic_aperture" ["daperture", "finagle.deterministic_aperture"] => nest::deterministic_aperture;
     /// A key stays where its first call went.
     SessionAffinity = "session_affinity" ["stateful_session"] => nest::session_affinity, promises [Sticky, LittleDisruption];
 }

@@ -79,6 +79,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "random_subsetting": { "size": 2 } }"#,
     r#"{ "deterministic_subsetting": { "size": 2, "child": { "ring_hash": { "connect": "lazy" } } } }"#,
     r#"{ "aperture": { "min": 2, "smoothing": "10ms" } }"#,
+    r#"{ "deterministic_aperture": { "min": 2 } }"#,
     r#"{ "session_affinity": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
 ];
 
