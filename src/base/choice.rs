@@ -8,13 +8,15 @@ use serde::de::{self, Deserialize};
 /// Declares a catalogue: an enum with one configuration per member, read from and written to scenario files.
 ///
 /// A row is `Variant = "name" ["alias", …] => Config` below a `///` comment, which is its description. The enum
-/// gets `Serialize`, `Deserialize`, `JsonSchema`, `NAMES`, `ALIASES`, `about` and `name()`.
+/// gets `Serialize`, `Deserialize`, `JsonSchema`, `NAMES`, `ALIASES`, `PRESETS`, `about` and `name()`. A preset is a
+/// name for a member with certain parameters: `presets &[("name", r#"{ "member": { … } }"#)]` behind the enum.
 macro_rules! choice {
     (
         $(#[$meta:meta])*
         $vis:vis enum $Name:ident as $what:literal {
             $( $(#[doc = $doc:literal])* $Variant:ident = $name:literal $([$($alias:literal),* $(,)?])? => $Config:ty ),* $(,)?
         }
+        $(presets $presets:expr)?
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +30,12 @@ macro_rules! choice {
             /// `(canonical name, aliases)` of every member, in catalogue order.
             pub const ALIASES: &'static [(&'static str, &'static [&'static str])] =
                 &[$(($name, &[$($($alias),*)?])),*];
+
+            /// `(name, JSON of the member that it stands for)` of every preset.
+            pub const PRESETS: &'static [(&'static str, &'static str)] = {
+                let lists: &[&'static [(&'static str, &'static str)]] = &[$($presets)?];
+                match lists { [] => &[], [presets, ..] => presets }
+            };
 
             /// What a member is, in a sentence; empty for a name that is not in the catalogue.
             pub fn about(name: &str) -> &'static str {
@@ -60,6 +68,9 @@ macro_rules! choice {
                     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<$Name, E> {
                         match name {
                             $( $name $($(| $alias)*)? => $crate::base::choice::bare::<$Config, E>($what, $name).map($Name::$Variant), )*
+                            _ if $crate::base::choice::is_preset($Name::PRESETS, name) => {
+                                $crate::base::choice::preset($Name::PRESETS, name, serde_json::Value::Null)
+                            }
                             _ => Err(E::unknown_variant(name, $Name::NAMES)),
                         }
                     }
@@ -70,6 +81,9 @@ macro_rules! choice {
                         };
                         let chosen = match name.as_str() {
                             $( $name $($(| $alias)*)? => $Name::$Variant(map.next_value::<$Config>()?), )*
+                            _ if $crate::base::choice::is_preset($Name::PRESETS, &name) => {
+                                $crate::base::choice::preset($Name::PRESETS, &name, map.next_value()?)?
+                            }
                             _ => return Err(A::Error::unknown_variant(&name, $Name::NAMES)),
                         };
                         match map.next_key::<String>()? {
@@ -91,7 +105,10 @@ macro_rules! choice {
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 // A slice, because a long list inside the macro would run into the limit of its recursion.
                 let names: &[&str] = &[$( $name $($(, $alias)*)? ),*];
+                let presets = $Name::PRESETS.iter();
+                let names: Vec<&str> = names.iter().copied().chain(presets.clone().map(|(name, _)| *name)).collect();
                 let mut any = vec![schemars::json_schema!({ "type": "string", "enum": names })];
+                any.extend(presets.map(|(name, member)| $crate::base::choice::preset_schema(name, member)));
                 $( any.push($crate::base::choice::member_schema($name, Self::about($name), generator.subschema_for::<$Config>())); )*
                 schemars::json_schema!({ "anyOf": any })
             }
@@ -108,6 +125,41 @@ pub fn bare<'de, C: Deserialize<'de>, E: de::Error>(what: &str, name: &str) -> R
     let empty = MapDeserializer::<_, E>::new(std::iter::empty::<(&'static str, &'static str)>());
     C::deserialize(empty).map_err(|error| {
         E::custom(format_args!("the {what} `{name}` cannot stand alone: {error}; write `{{ {name} = {{ … }} }}`"))
+    })
+}
+
+/// True if a preset has this name.
+pub fn is_preset(presets: &[(&str, &str)], name: &str) -> bool {
+    presets.iter().any(|(preset, _)| *preset == name)
+}
+
+/// Builds the member that a preset stands for. Parameters that are given replace those of the preset; `null` gives
+/// none.
+///
+/// # Errors
+/// When what is given is no table of parameters of the member.
+pub fn preset<C: de::DeserializeOwned, E: de::Error>(
+    presets: &[(&str, &str)],
+    name: &str,
+    given: serde_json::Value,
+) -> Result<C, E> {
+    let of_the_preset = |error: serde_json::Error| E::custom(format_args!("the preset `{name}`: {error}"));
+    let text = presets.iter().find(|(preset, _)| *preset == name).map_or("null", |(_, text)| text);
+    let mut member: serde_json::Value = serde_json::from_str(text).map_err(of_the_preset)?;
+    match (given, member.as_object_mut().and_then(|table| table.values_mut().next())) {
+        (serde_json::Value::Null, _) => {}
+        (serde_json::Value::Object(given), Some(serde_json::Value::Object(own))) => own.extend(given),
+        _ => return Err(E::custom(format_args!("the preset `{name}` takes a table of parameters, or nothing"))),
+    }
+    C::deserialize(member).map_err(of_the_preset)
+}
+
+/// The JSON Schema of a table with one key, the name of a preset. Its parameters are those of the member.
+pub fn preset_schema(name: &str, member: &str) -> schemars::Schema {
+    let about = format!("Stands for {member}; parameters of its own replace those.");
+    schemars::json_schema!({
+        "description": about, "type": "object", "required": [name], "additionalProperties": false,
+        "properties": { name: { "description": about, "type": "object" } },
     })
 }
 
@@ -141,6 +193,7 @@ mod tests {
             /// Hard.
             Dog = "dog" => Hard,
         }
+        presets &[("wild.cat", r#"{ "cat": { "n": 7 } }"#), ("wild.dog", r#"{ "dog": { "mean": 9 } }"#)]
     }
 
     fn read(text: &str) -> Result<Animal, String> {
@@ -158,6 +211,22 @@ mod tests {
         assert_eq!(read("a = { cat = { n = 3 } }"), Ok(Animal::Cat(Soft { n: 3 })));
         assert_eq!(read("a = { dog = { mean = 3 } }"), Ok(Animal::Dog(Hard { mean: 3 })));
         assert_eq!((Animal::about("dog"), Animal::about("feline")), ("Hard.", ""));
+    }
+
+    #[test]
+    fn presets_stand_for_members() {
+        assert_eq!(read("a = 'wild.cat'"), Ok(Animal::Cat(Soft { n: 7 })));
+        assert_eq!(read("a = { 'wild.cat' = {} }"), Ok(Animal::Cat(Soft { n: 7 })));
+        assert_eq!(read("a = { 'wild.cat' = { n = 1 } }"), Ok(Animal::Cat(Soft { n: 1 })));
+        assert_eq!(read("a = 'wild.dog'"), Ok(Animal::Dog(Hard { mean: 9 })));
+        assert!(
+            read("a = { 'wild.cat' = { m = 1 } }").unwrap_err().contains("the preset `wild.cat`: unknown field `m`")
+        );
+        assert!(read("a = { 'wild.cat' = 3 }").unwrap_err().contains("takes a table of parameters"));
+        assert!(read("a = { 'wild.cat' = {}, dog = { mean = 1 } }").unwrap_err().contains("both `dog` and `wild.cat`"));
+        assert!(read("a = 'wild.cow'").unwrap_err().contains("unknown variant `wild.cow`"));
+        let schema = serde_json::to_string(&schemars::schema_for!(Animal)).unwrap();
+        assert!(schema.contains("wild.dog"), "{schema}");
     }
 
     #[test]
