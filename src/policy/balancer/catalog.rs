@@ -126,6 +126,7 @@ macro_rules! balancers {
             pub enum Spec as "balancer" {
                 $( $(#[doc = $doc])* $Variant = $name [$($alias),*] => $family::$module::Config ),*
             }
+            presets super::presets::PRESETS
         }
 
         impl Spec {
@@ -279,6 +280,7 @@ mod tests {
     #[test]
     fn no_name_is_given_twice() {
         let names = CARDS.iter().flat_map(|card| card.aliases.iter().chain([&card.name]));
+        let names = names.chain(Spec::PRESETS.iter().map(|(name, _)| name));
         let mut seen = std::collections::BTreeSet::new();
         for name in names {
             assert!(seen.insert(name), "`{name}` names two balancers");

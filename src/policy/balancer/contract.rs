@@ -161,7 +161,8 @@ impl Subject {
 }
 
 fn subjects() -> Vec<Subject> {
-    let rows = Spec::NAMES.iter().map(|name| format!("\"{name}\""));
+    let presets = Spec::PRESETS.iter().map(|(name, _)| name);
+    let rows = Spec::NAMES.iter().chain(presets).map(|name| format!("\"{name}\""));
     rows.chain(VARIANTS.iter().map(|text| (*text).to_owned())).map(|text| Subject::of(&text)).collect()
 }
 

@@ -12,6 +12,7 @@ pub mod learn;
 pub mod members;
 pub mod nest;
 pub mod own;
+pub mod presets;
 pub mod read;
 pub mod rotate;
 pub mod sample;
