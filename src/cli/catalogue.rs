@@ -23,7 +23,10 @@ pub(super) fn list(options: &ListOptions) -> Exit {
 
 fn rows(what: What) -> Vec<Value> {
     match what {
-        What::Balancers => balancer::catalog::CARDS.iter().map(balancer_row).collect(),
+        What::Balancers => {
+            let presets = balancer::presets::presets();
+            balancer::catalog::CARDS.iter().map(balancer_row).chain(presets.map(preset_row)).collect()
+        }
         What::Faults => fault::catalog::CARDS
             .iter()
             .map(|(name, source)| json!({ "name": name, "about": first_line(&head(source)) }))
@@ -47,6 +50,23 @@ fn balancer_row(card: &balancer::catalog::Card) -> Value {
         "source": line("Origin:"),
         "parameters": balancer::catalog::parameters(card),
     })
+}
+
+/// A preset: the row of its balancer under its own name, with its own defaults.
+fn preset_row(preset: balancer::presets::Preset) -> Value {
+    let mut row = balancer_row(preset.card);
+    let stands_for: Value = serde_json::from_str(preset.stands_for).unwrap_or_default();
+    row["name"] = preset.name.into();
+    row["about"] = format!("Stands for {}.", preset.stands_for).into();
+    row["aliases"] = json!([]);
+    for parameter in row["parameters"].as_array_mut().into_iter().flatten() {
+        let name = parameter["name"].as_str().unwrap_or_default();
+        if let Some(own) = stands_for[preset.card.name].get(name) {
+            parameter["default"] = own.clone();
+        }
+    }
+    row["preset_of"] = stands_for;
+    row
 }
 
 fn metric_row(metric: &Metric) -> Value {
@@ -91,6 +111,9 @@ pub(super) fn explain(options: &ExplainOptions) -> Exit {
     if let Some(card) = balancer {
         return say(&balancer_text(card));
     }
+    if let Some(preset) = balancer::presets::presets().find(|preset| preset.name == name) {
+        return say(&format!("{name} (preset): {}\n\n{}", preset.stands_for, balancer_text(preset.card)));
+    }
     if let Some((name, source)) = fault::catalog::CARDS.iter().find(|(known, _)| *known == name) {
         return say(&format!("{name} (fault)\n\n{}", head(source)));
     }
@@ -99,6 +122,7 @@ pub(super) fn explain(options: &ExplainOptions) -> Exit {
     }
     let names = balancer::catalog::CARDS.iter().map(|card| card.name);
     let names: Vec<&str> = names
+        .chain(balancer::presets::presets().map(|preset| preset.name))
         .chain(fault::catalog::CARDS.iter().map(|card| card.0))
         .chain(METRICS.iter().map(|metric| metric.key))
         .collect();
