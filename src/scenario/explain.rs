@@ -278,8 +278,9 @@ const AMBIGUOUS: &[(&str, &str)] = &[
     ("wrr", "in gRPC weights from load reports, elsewhere static weights, `wrr_smooth`"),
     ("p2c", "two choices by open calls, `least_request`, or by latency, `peak_ewma`"),
     ("ewma", "plain averages of the latency, or those that follow peaks, `peak_ewma`"),
-    ("la", "in brpc a policy by latency, elsewhere one by locality, `locality_first`"),
-    ("locality_aware", "in brpc a policy by latency, elsewhere one by locality, `locality_first`"),
+    ("p2c_ewma", "go-zero's, `gozero_p2c`, Kratos', `kratos_p2c`, or by peaks of the latency, `peak_ewma`"),
+    ("la", "in brpc a policy by latency, `lalb`, elsewhere one by locality, `locality_first`"),
+    ("locality_aware", "in brpc a policy by latency, `lalb`, elsewhere one by locality, `locality_first`"),
 ];
 
 /// Examples for keys that must not be left out.
