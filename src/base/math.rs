@@ -12,6 +12,45 @@ pub fn ln(x: f64) -> f64 {
     libm::log(x)
 }
 
+/// `-ln(u)` for `u` in (0, 1), to `4e-16 (1 + result)` and never negative: a standard exponential draw. Half the
+/// cost of [`ln`] and no division, because every simulated call needs two: `u` is `2^-k z` with `z` in [1, 2), `z` is
+/// `c (1 + r)` with the middle `c` of one of 128 stretches, and a short series gives the rest.
+#[inline(always)]
+pub fn minus_ln(u: f64) -> f64 {
+    debug_assert!(u > 0.0 && u < 1.0, "the logarithm of {u}");
+    let bits = u.to_bits();
+    let z = f64::from_bits(bits & MANTISSA | 1f64.to_bits());
+    let k = (1_023 - (bits >> 52) as i64) as f64;
+    let (inverse, ln_c) = STRETCHES[(bits >> 45 & 127) as usize];
+    // |r| stays below 2^-8, so the first term left out is below 2^-58.
+    let r = z * inverse - 1.0;
+    let r2 = r * r;
+    let tail = r2 * ((0.5 - r * (1.0 / 3.0)) + r2 * (0.25 - r * 0.2 + r2 * (1.0 / 6.0)));
+    ((k * std::f64::consts::LN_2 - ln_c) - (r - tail)).max(0.0)
+}
+
+const MANTISSA: u64 = (1 << 52) - 1;
+
+/// `1 / c` and `ln c` for the middle `c` of each 128th of [1, 2).
+static STRETCHES: [(f64, f64); 128] = {
+    let mut all = [(0.0, 0.0); 128];
+    let mut i = 0;
+    while i < 128 {
+        let c = 1.0 + (i as f64 + 0.5) / 128.0;
+        let inverse = 1.0 / c;
+        // What belongs to the rounded inverse is its own logarithm: ln c = -ln(inverse) = 2 artanh((1 - i) / (1 + i)).
+        let x = (1.0 - inverse) / (1.0 + inverse);
+        let (mut sum, mut n) = (0.0, 39);
+        while n > 0 {
+            sum = sum * x * x + 1.0 / n as f64;
+            n -= 2;
+        }
+        all[i as usize] = (inverse, 2.0 * x * sum);
+        i += 1;
+    }
+    all
+};
+
 /// Natural logarithm of `1 + x`, exact for small `x`.
 #[inline]
 pub fn ln_1p(x: f64) -> f64 {
@@ -384,6 +423,31 @@ mod tests {
 
     fn assert_close(found: f64, expected: f64, tolerance: f64, what: &str) {
         assert!((found - expected).abs() <= tolerance * expected.abs(), "{what}: {found:e}, expected {expected:e}");
+    }
+
+    #[test]
+    fn exponential_draws_are_logarithms() {
+        let mut state = 0u64;
+        let check = |u: f64| {
+            let (found, exact) = (minus_ln(u), -ln(u));
+            assert!(found >= 0.0 && (found - exact).abs() <= 4e-16 * (1.0 + exact), "{u}: {found} beside {exact}");
+        };
+        for _ in 0..200_000 {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let bits = crate::base::rand::mix(state);
+            let u = ((bits >> 12) as f64 + 0.5) / (1u64 << 52) as f64;
+            check(u);
+            check(u * u * u);
+        }
+        // The ends of the range, and of every stretch.
+        for u in [0.5 / (1u64 << 52) as f64, 1.0 - 0.5 / (1u64 << 52) as f64, 0.5, 0.25] {
+            check(u);
+        }
+        for i in 0..256 {
+            let edge = 0.5 + f64::from(i) / 512.0;
+            check(edge);
+            check(edge.next_down());
+        }
     }
 
     #[test]

@@ -258,21 +258,28 @@ impl<S: Sink> World<'_, S> {
 
     #[inline]
     pub(super) fn on_reply(&mut self, flight: u32) {
-        let entry = *self.flights.at(flight);
-        if !entry.gone {
-            self.put_done(&entry, entry.outcome);
-            self.calls.at_mut(entry.call).flight = Flights::NONE;
+        self.reply(flight, self.flights.at(flight).outcome);
+    }
+
+    /// An answer reaches its client.
+    #[inline(always)]
+    pub(super) fn reply(&mut self, flight: u32, outcome: Outcome) {
+        let entry = self.flights.at(flight);
+        let (gone, client, attempt, call) = (entry.gone, entry.client.index(), entry.attempt, entry.call);
+        if !gone {
+            self.put_done(flight, outcome);
+            self.calls.at_mut(call).flight = Flights::NONE;
         }
         self.land(flight);
-        if !entry.gone {
-            let client = entry.client.index();
-            self.clients[client].channel.replied(self.now, entry.attempt, entry.outcome, None);
+        if !gone {
+            self.clients[client].channel.replied(self.now, attempt, outcome, None);
             self.drain(client);
         }
     }
 
     #[inline(always)]
-    fn put_done(&mut self, flight: &Flight, outcome: Outcome) {
+    fn put_done(&mut self, flight: u32, outcome: Outcome) {
+        let flight = self.flights.at(flight);
         let record = Record::Done {
             call: self.calls.at(flight.call).call,
             attempt: flight.attempt.number,
@@ -292,7 +299,7 @@ impl<S: Sink> World<'_, S> {
         }
         let draw_key = open.draw_key;
         let entry = *self.flights.at(flight);
-        self.put_done(&entry, Err(Failure::of(Cause::Deadline)));
+        self.put_done(flight, Err(Failure::of(Cause::Deadline)));
         self.flights.at_mut(flight).gone = true;
         match entry.leg {
             // Nothing will ever come of these.
@@ -322,7 +329,7 @@ impl<S: Sink> World<'_, S> {
         self.calls.at_mut(entry.call).flight = Flights::NONE;
         let client = entry.client.index();
         let failure = Err(Failure::of(Cause::Connection));
-        self.put_done(&entry, failure);
+        self.put_done(flight, failure);
         match entry.leg {
             Leg::LostOut | Leg::LostBack => self.land(flight),
             Leg::Inside => {

@@ -74,7 +74,7 @@ pub struct Queue {
 }
 
 /// Events on a page: many more cost sorting, many fewer cost turning.
-const FILLED: usize = 16;
+const FILLED: usize = 8;
 const FEWEST_PAGES: usize = 64;
 const MOST_PAGES: usize = 1 << 16;
 
@@ -113,7 +113,7 @@ impl Queue {
     #[inline(never)]
     fn push_far(&mut self, event: Event) {
         self.far.push(event);
-        if self.far.len() > FILLED * self.pages.len() && self.pages.len() < MOST_PAGES {
+        if self.far.len() > 2 * FILLED * self.pages.len() && self.pages.len() < MOST_PAGES {
             self.cut(self.shift);
         }
     }
@@ -190,7 +190,7 @@ impl Queue {
     fn cut(&mut self, shift: u32) {
         let mut events: Vec<Event> = self.pages.iter_mut().flat_map(|page| page.drain(..)).collect();
         events.append(&mut self.far.events);
-        let pages = (events.len() / 8).next_power_of_two().clamp(FEWEST_PAGES, MOST_PAGES);
+        let pages = (events.len() / 4).next_power_of_two().clamp(FEWEST_PAGES, MOST_PAGES);
         self.pages.resize(pages.max(self.pages.len()), Vec::new());
         // What lies before the first whole page belongs to the present one.
         self.first = (self.first << self.shift).div_ceil(1 << shift);

@@ -211,7 +211,7 @@ impl<S: Sink> World<'_, S> {
         let outcome = finished.error.map_or(Ok(()), |status| Err(Failure::backend(status)));
         match self.travel_back_after(finished.job, Duration::ZERO, outcome) {
             // Nothing lies between: the answer is there, and needs no event of its own.
-            Some(at) if at == self.now => self.on_reply(finished.job),
+            Some(at) if at == self.now => self.reply(finished.job, self.flights.at(finished.job).outcome),
             Some(at) => self.push_reply(at, finished.job),
             None => {}
         }

@@ -69,7 +69,7 @@ impl Exponentials {
     #[inline(never)]
     fn refill(&mut self) {
         for draw in self.block.iter_mut() {
-            *draw = -math::ln(self.rand.unit());
+            *draw = math::minus_ln(self.rand.unit());
         }
         self.used = 0;
     }
