@@ -180,16 +180,11 @@ impl<'a, S: Sink> World<'a, S> {
     #[inline(always)]
     fn next_event(&mut self) -> Event {
         let birth = self.next_birth_event();
-        match self.queue.peek() {
-            Some(event) if event < birth => {
-                self.queue.pop();
-                if self.queue.turned() != self.looked_ahead {
-                    self.look_ahead();
-                }
-                event
-            }
-            _ => birth,
+        let Some(event) = self.queue.pop_before(birth) else { return birth };
+        if self.queue.turned() != self.looked_ahead {
+            self.look_ahead();
         }
+        event
     }
 
     #[inline(always)]

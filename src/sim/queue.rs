@@ -131,10 +131,34 @@ impl Queue {
     }
 
     /// Takes the next event.
-    #[inline(always)]
     pub fn pop(&mut self) -> Option<Event> {
-        let next = self.peek()?;
-        if self.near.last() == Some(&next) { self.near.pop() } else { self.soon.pop() }
+        self.peek()?;
+        self.take_soonest()
+    }
+
+    /// Takes the next event, if it comes before `limit`.
+    #[inline(always)]
+    pub fn pop_before(&mut self, limit: Event) -> Option<Event> {
+        if self.near.is_empty() && self.soon.is_empty() {
+            self.turn();
+        }
+        if !self.soon.is_empty() {
+            return if self.peek()? < limit { self.take_soonest() } else { None };
+        }
+        let next = *self.near.last()?;
+        if next >= limit {
+            return None;
+        }
+        self.near.pop()
+    }
+
+    /// Takes the next event of the present page.
+    fn take_soonest(&mut self) -> Option<Event> {
+        match (self.near.last(), self.soon.peek()) {
+            (Some(near), Some(soon)) if soon < *near => self.soon.pop(),
+            (Some(_), _) => self.near.pop(),
+            (None, _) => self.soon.pop(),
+        }
     }
 
     /// Turns pages until one has an event on it.
