@@ -259,11 +259,8 @@ impl Sampler {
     #[inline]
     pub fn sample_scaled<B: Bits>(&self, bits: &mut B, factor: f64) -> Duration {
         debug_assert!(factor >= 0.0 && factor.is_finite(), "a draw is scaled by {factor}");
-        let drawn = match self.0 {
-            // The law of most models deserves a short way.
-            Form::Exponential { mean } => exponential(bits) * mean,
-            ref other => other.draw(bits),
-        };
+        // The law of most models deserves a short way.
+        let drawn = if let Form::Exponential { mean } = self.0 { exponential(bits) * mean } else { self.0.draw(bits) };
         nearest((drawn * factor).min(LARGEST_DRAW))
     }
 }
@@ -625,7 +622,6 @@ impl Bits for Extreme {
 }
 
 /// Exponential with mean 1. One draw.
-#[inline]
 fn exponential<B: Bits>(bits: &mut B) -> f64 {
     math::minus_ln(bits.unit())
 }
