@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench engine` prints the table of `docs/performance.md`; `-- quick` makes fewer and shorter
 //! rounds; `-- instructions [backends [calls]]` runs the supermarket once, for `valgrind --tool=callgrind` to count and
-//! for a profiler to look at.
+//! for a profiler to look at; `-- peer [seed]` runs it for `benches/peers/compare.py`.
 
 #[expect(dead_code, reason = "the floor on its own in benches/peers uses the rest of it")]
 #[path = "floor/mod.rs"]
@@ -91,6 +91,14 @@ fn main() {
     if has("instructions") {
         let number = |at: usize, or: u64| numbers(&arguments).nth(at).unwrap_or(or);
         println!("{}", engine(&supermarket(number(0, 100) as u32, number(1, 200_000), "0ms", 1)));
+        return;
+    }
+    if has("peer") {
+        // One line for benches/peers/compare.py, which knows the processor time of the whole process.
+        let plan = supermarket(100, 5_000_000, "0ms", 1);
+        let seed = numbers(&arguments).next().unwrap_or(1);
+        let calls = study::run_one(&plan, 0, seed, &plan.timeline(seed)).accounting.scheduled;
+        println!("{{\"calls\": {calls}}}");
         return;
     }
     let (rounds, calls) = if has("quick") { (3, 300_000) } else { (7, 2_000_000) };

@@ -121,13 +121,14 @@ impl Fold {
     fn close_second(&mut self) {
         let (from, until) = (self.second.next - SECOND, self.second.next);
         self.second.next += SECOND;
-        if from >= self.warmup && until <= self.duration {
-            if let Some(found) = self.unevenness_since(&self.second.counts) {
-                self.seconds += 1;
-                self.sums[0] += found.max_over_mean;
-                self.sums[1] += found.cv;
-                self.sums[2] += found.jain;
-            }
+        if from >= self.warmup
+            && until <= self.duration
+            && let Some(found) = self.unevenness_since(&self.second.counts)
+        {
+            self.seconds += 1;
+            self.sums[0] += found.max_over_mean;
+            self.sums[1] += found.cv;
+            self.sums[2] += found.jain;
         }
         self.second.counts.copy_from_slice(&self.counts);
     }
