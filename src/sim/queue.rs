@@ -98,6 +98,14 @@ impl Queue {
     /// Adds an event.
     #[inline(always)]
     pub fn push(&mut self, event: Event) {
+        if !self.place(event) {
+            self.push_far(event);
+        }
+    }
+
+    /// Puts an event on its page. False if that lies beyond the calendar.
+    #[inline(always)]
+    fn place(&mut self, event: Event) -> bool {
         let page = event.at().as_nanos() >> self.shift;
         match page.checked_sub(self.first) {
             None => self.soon.push(event),
@@ -106,8 +114,9 @@ impl Queue {
                 self.pages[at].push(event);
                 self.listed += 1;
             }
-            Some(_) => self.push_far(event),
+            Some(_) => return false,
         }
+        true
     }
 
     #[inline(never)]
@@ -186,16 +195,10 @@ impl Queue {
 
     /// Moves what the calendar reaches by now into it.
     fn list(&mut self) {
-        let end = self.first.saturating_add(self.pages.len() as u64);
-        while let Some(event) = self.far.peek() {
-            let page = event.at().as_nanos() >> self.shift;
-            if page >= end {
-                return;
-            }
+        while let Some(event) = self.far.peek()
+            && self.place(event)
+        {
             self.far.pop();
-            let at = page as usize & (self.pages.len() - 1);
-            self.pages[at].push(event);
-            self.listed += 1;
         }
     }
 
@@ -221,15 +224,8 @@ impl Queue {
         self.shift = shift;
         self.listed = 0;
         for event in events {
-            let page = event.at().as_nanos() >> shift;
-            match page.checked_sub(self.first) {
-                None => self.soon.push(event),
-                Some(ahead) if ahead < self.pages.len() as u64 => {
-                    let at = page as usize & (self.pages.len() - 1);
-                    self.pages[at].push(event);
-                    self.listed += 1;
-                }
-                Some(_) => self.far.push(event),
+            if !self.place(event) {
+                self.far.push(event);
             }
         }
     }
