@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use prefetch_index::prefetch_index;
-use smallvec::SmallVec;
 
+use super::running::{Running, Workers};
 use super::sharing::Sharing;
 use super::spec::{Abandoned, Discipline, Profile};
 use crate::base::dist::Sampler;
@@ -116,17 +116,9 @@ pub(super) struct Job {
     key: u64,
     pub(super) job: u32,
     pub(super) fails: bool,
-    status: Status,
+    pub(super) status: Status,
     /// Whether it has a key and there is a cache to look it up in.
     cached: bool,
-}
-
-/// A call on a worker.
-#[derive(Debug, Clone, Copy)]
-struct Running {
-    done: u64,
-    since: u64,
-    job: Job,
 }
 
 /// One server. What every call touches stands first; whatever sets a server apart from a warm and healthy one of its
@@ -134,8 +126,7 @@ struct Running {
 #[derive(Debug)]
 pub struct Server {
     queue: VecDeque<Job>,
-    /// On workers, the soonest done last.
-    running: SmallVec<[Running; 1]>,
+    running: Workers,
     kind: Arc<Kind>,
     /// Workers that may work now.
     workers: u32,
@@ -174,7 +165,7 @@ impl Server {
     pub fn new(kind: &Arc<Kind>) -> Server {
         Server {
             queue: VecDeque::new(),
-            running: SmallVec::new(),
+            running: Workers::default(),
             workers: kind.workers,
             looked: None,
             odd: (kind.shares() || kind.cache.is_some()).then(|| Odd::of(kind)),
@@ -210,7 +201,7 @@ impl Server {
     /// An attempt arrives.
     #[inline(always)]
     pub fn offer(&mut self, now: Instant, arrival: &Arrival) -> Offered {
-        let rule = self.odd.as_ref().and_then(|odd| odd.errors).unwrap_or(self.kind.errors);
+        let rule = self.odd.as_ref().and_then(|odd| odd.errors.as_ref()).unwrap_or(&self.kind.errors);
         let fails = !rule.chance.is_never()
             && Draws::new(arrival.draw_key, arrival.attempt, Purpose::Error).chance(rule.chance);
         if let (true, Some(after)) = (fails, rule.latency) {
@@ -220,7 +211,7 @@ impl Server {
         if self.kind.shares() {
             return self.share(now, job);
         }
-        if (self.running.len() as u32) < self.workers {
+        if self.running.len() < self.workers {
             self.start(now, job);
         } else if self.queue.len() as u64 >= u64::from(self.kind.queue) {
             return Offered::Full;
@@ -257,29 +248,33 @@ impl Server {
 
     #[inline(always)]
     fn start(&mut self, now: Instant, job: Job) {
-        let need = self.need(now, &job);
-        let (mut takes, mut from) = (need, now);
-        if let Some(odd) = &self.odd {
-            takes = stretch(need, odd.slow);
+        let done = if self.odd.is_none() { now.as_nanos() + job.need } else { self.done_if_odd(now, &job) };
+        self.running.push(Running::new(now, done, &job));
+    }
+
+    /// When a call that starts now will be done on a server that is set apart by something.
+    fn done_if_odd(&mut self, now: Instant, job: &Job) -> u64 {
+        let need = self.need(now, job);
+        let (takes, from) = match &self.odd {
             // While nothing moves, what is left counts from the moment things stopped, as it does for all inside.
-            from = odd.frozen_since.unwrap_or(now);
-        }
-        self.push_running(Running { done: from.as_nanos() + takes, since: now.as_nanos(), job });
+            Some(odd) => (stretch(need, odd.slow), odd.frozen_since.unwrap_or(now)),
+            None => (need, now),
+        };
+        from.as_nanos() + takes
     }
 
     /// What a call needs as it starts: the cache and the warm-up decide now.
-    #[inline(always)]
     fn need(&mut self, now: Instant, job: &Job) -> u64 {
+        let Some(odd) = &mut self.odd else { return job.need };
         let mut need = job.need;
-        if let (true, Some(cache)) = (job.cached, self.odd.as_mut().and_then(|odd| odd.cache.as_mut())) {
+        if let (true, Some(cache)) = (job.cached, &mut odd.cache) {
             let hit = cache.touch(job.key);
             self.looked = Some(hit);
             if hit {
                 need = job.hit_need;
             }
         }
-        let started = self.odd.as_ref().and_then(|odd| odd.started);
-        match (self.kind.warm_up, started) {
+        match (self.kind.warm_up, odd.started) {
             (Some((over, factor)), Some(started)) if now.since(started) < over => {
                 let age = now.since(started).as_nanos() as f64 / over.as_nanos() as f64;
                 stretch(need, factor + (1.0 - factor) * age)
@@ -288,28 +283,19 @@ impl Server {
         }
     }
 
-    #[inline(always)]
-    fn push_running(&mut self, running: Running) {
-        // Workers are few, and the soonest stands last so that taking it is cheap.
-        let at = self.running.partition_point(|other| (other.done, other.job.job) > (running.done, running.job.job));
-        self.running.insert(at, running);
-    }
-
     /// When its next call will be done; [`Instant::NEVER`] if none is in service or nothing moves.
     #[inline(always)]
     pub fn next_done(&self) -> Instant {
-        if self.is_frozen() {
-            return Instant::NEVER;
-        }
-        match self.sharing() {
-            Some(sharing) => sharing.next_done(),
-            None => self.running.last().map_or(Instant::NEVER, |running| Instant::from_nanos(running.done)),
+        match &self.odd {
+            None => self.running.next_done(),
+            Some(odd) if odd.frozen_since.is_some() => Instant::NEVER,
+            Some(odd) => odd.sharing.as_ref().map_or(self.running.next_done(), Sharing::next_done),
         }
     }
 
     /// The attempt that will be done next, if workers are not shared.
     pub fn next_job(&self) -> Option<u32> {
-        self.running.last().map(|running| running.job.job)
+        self.running.next().map(|running| running.job)
     }
 
     /// It is soon to be looked at: fetched into the processor's caches, and nothing else.
@@ -336,13 +322,12 @@ impl Server {
         let running = self.running.pop().expect("a call is done only where one is in service");
         debug_assert_eq!(running.done, now.as_nanos());
         self.refill(now);
-        let busy = Duration::from_nanos(now.as_nanos() - running.since);
-        Finished { job: running.job.job, busy, error: running.job.fails.then_some(running.job.status) }
+        Finished { job: running.job, busy: running.held(now), error: running.fails.then_some(running.status) }
     }
 
     #[inline(always)]
     fn refill(&mut self, now: Instant) {
-        while (self.running.len() as u32) < self.workers {
+        while self.running.len() < self.workers {
             let next = match self.kind.discipline {
                 Discipline::Lifo => self.queue.pop_back(),
                 _ => self.queue.pop_front(),
@@ -367,23 +352,20 @@ impl Server {
             self.queue.remove(at);
             return Some(Duration::ZERO);
         }
-        let at = self.running.iter().position(|running| running.job.job == job)?;
-        let running = self.running.remove(at);
+        let running = self.running.remove(job)?;
         // What is frozen frees its worker only when things move again.
         let frozen_since = self.frozen_since();
         if frozen_since.is_none() {
             self.refill(now);
         }
-        let until = frozen_since.unwrap_or(now);
-        Some(until.since(Instant::from_nanos(running.since)))
+        Some(running.held(frozen_since.unwrap_or(now)))
     }
 
     /// Everything inside is lost. Hands out the jobs with the time that each held a worker, in order of handle.
     pub fn lose_all(&mut self, now: Instant) -> Vec<(u32, Duration)> {
         let until = self.frozen_since().unwrap_or(now);
         let mut lost: Vec<(u32, Duration)> = self.queue.drain(..).map(|job| (job.job, Duration::ZERO)).collect();
-        let held = |running: Running| (running.job.job, until.since(Instant::from_nanos(running.since)));
-        lost.extend(self.running.drain(..).map(held));
+        lost.extend(self.running.take_all().map(|running| (running.job, running.held(until))));
         if let Some(sharing) = self.sharing_mut() {
             lost.extend(sharing.lose_all(now));
         }
@@ -408,10 +390,7 @@ impl Server {
         }
         // What is frozen keeps its remainder relative to the moment it was frozen.
         let from = frozen_since.unwrap_or(now).as_nanos();
-        for running in &mut self.running {
-            running.done = from + stretch(running.done - from, ratio);
-        }
-        self.running.sort_by_key(|running| std::cmp::Reverse((running.done, running.job.job)));
+        self.running.reschedule(|done| from + stretch(done - from, ratio));
     }
 
     /// So many workers work from now on, at least one; what is in service goes on.
@@ -438,9 +417,7 @@ impl Server {
             (Some(since), false) => {
                 self.odd_mut().frozen_since = None;
                 let stood = now.since(since).as_nanos();
-                for running in &mut self.running {
-                    running.done += stood;
-                }
+                self.running.reschedule(|done| done + stood);
                 match self.sharing_mut() {
                     Some(sharing) => sharing.set_frozen(now, false),
                     None => self.refill(now),
@@ -469,7 +446,7 @@ impl Server {
     pub fn inside(&self) -> u32 {
         match self.sharing() {
             Some(sharing) => sharing.len() as u32,
-            None => (self.queue.len() + self.running.len()) as u32,
+            None => self.queue.len() as u32 + self.running.len(),
         }
     }
 

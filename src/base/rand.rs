@@ -4,8 +4,9 @@
 //! key makes [`Draws`] for what belongs to one attempt, whoever asks first. Every conversion takes a fixed
 //! number of draws: no rejection, no cached second value. Renaming a stream changes results.
 
-use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Core;
+use rand_core::SeedableRng;
+use rand_core::block::Generator;
 
 /// A run's seed with a path of names: `seed.child("client/0").stream("balancer")`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Seed {
 
     /// The stream of this name: its key is BLAKE3 over the run's seed and the full name.
     pub fn stream(&self, name: &str) -> Rand {
-        Rand(ChaCha8Rng::from_seed(self.key(name)))
+        Rand { core: ChaCha8Core::from_seed(self.key(name)), block: [0; BLOCK], used: BLOCK }
     }
 
     /// A 64-bit number that belongs to this name, for hash functions that take a seed.
@@ -57,6 +58,7 @@ pub trait Bits {
     fn next_u64(&mut self) -> u64;
 
     /// Uniform in (0, 1), never 0 or 1, exact. One draw.
+    #[inline]
     fn unit(&mut self) -> f64 {
         // The bits of a number in [1, 2), half a step up and down to (0, 1): the same as the sum, and it spares the
         // conversion from an integer. Both are exact.
@@ -65,11 +67,13 @@ pub trait Bits {
     }
 
     /// Uniform below `n`. One draw; the bias is below `n / 2^64`.
+    #[inline]
     fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.next_u64()) * u128::from(n)) >> 64) as u64
     }
 
     /// Two different numbers below `n`, in random order. Two draws. `n` must be 2 or more.
+    #[inline]
     fn two_below(&mut self, n: u64) -> (u64, u64) {
         debug_assert!(n >= 2);
         let a = self.below(n);
@@ -117,14 +121,36 @@ impl Chance {
 
 const TWO_64: f64 = 18_446_744_073_709_551_616.0;
 
-/// A named stream.
+/// A named stream: the words of ChaCha8 in order, two a number, the lower half first. That is what the crate's own
+/// generator hands out, without its care for callers that mix sizes.
 #[derive(Clone)]
-pub struct Rand(ChaCha8Rng);
+pub struct Rand {
+    core: ChaCha8Core,
+    block: [u32; BLOCK],
+    used: usize,
+}
+
+/// Words that the generator makes at a time.
+const BLOCK: usize = 64;
+
+impl Rand {
+    #[cold]
+    #[inline(never)]
+    fn refill(&mut self) {
+        self.core.generate(&mut self.block);
+        self.used = 0;
+    }
+}
 
 impl Bits for Rand {
     #[inline]
     fn next_u64(&mut self) -> u64 {
-        self.0.next_u64()
+        if self.used >= BLOCK {
+            self.refill();
+        }
+        let (low, high) = (self.block[self.used], self.block[self.used + 1]);
+        self.used += 2;
+        u64::from(high) << 32 | u64::from(low)
     }
 }
 

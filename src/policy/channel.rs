@@ -37,6 +37,8 @@ type Timer = Reverse<(Instant, Alarm, u32, u32)>;
 pub struct Channel {
     table: Table,
     balancer: Box<dyn Balancer>,
+    /// It [only picks](Balancer::only_picks).
+    only_picks: bool,
     retry: Option<Box<dyn Retry>>,
     guards: Vec<Box<dyn Guard>>,
     health: Option<Box<dyn HealthCheck>>,
@@ -53,9 +55,11 @@ impl Channel {
     /// A channel that knows nobody yet.
     pub fn new(spec: &ChannelSpec, context: &Context) -> Channel {
         let suspects = spec.health.as_ref().map_or(SuspectRule::LastResort, health::Spec::suspects);
+        let balancer = spec.balancer.build(&context.child("balancer"));
         Channel {
             table: Table::new(suspects),
-            balancer: spec.balancer.build(&context.child("balancer")),
+            only_picks: balancer.only_picks(),
+            balancer,
             retry: spec.retry.as_ref().map(|retry| retry.build(&context.seed)),
             guards: spec.limit.iter().map(limit::Spec::build).collect(),
             health: spec.health.as_ref().map(|health| health.build(&context.seed)),
@@ -130,7 +134,13 @@ impl Channel {
     }
 
     /// When the channel wants to be woken; [`Instant::NEVER`] if nothing is pending.
+    #[inline(always)]
     pub fn next_timeout(&mut self) -> Instant {
+        let still = self.only_picks && self.timers.is_empty() && self.health.is_none() && self.guards.is_empty();
+        if still && self.reconnect.is_idle() { Instant::NEVER } else { self.soonest_timeout() }
+    }
+
+    fn soonest_timeout(&mut self) -> Instant {
         while let Some(Reverse((_, _, slot, generation))) = self.timers.peek() {
             if self.calls.is_open(*slot, *generation) {
                 break;
@@ -358,7 +368,9 @@ impl Channel {
 
     #[inline(always)]
     fn feed_back(&mut self, now: Instant, feedback: &Feedback<'_>) {
-        self.balancer.on_feedback(now, feedback, &self.table.view());
+        if !self.only_picks {
+            self.balancer.on_feedback(now, feedback, &self.table.view());
+        }
         for guard in &mut self.guards {
             guard.on_feedback(now, feedback);
         }
@@ -448,6 +460,9 @@ impl Channel {
     fn collect_wants(&mut self, now: Instant) {
         if self.health.is_some() {
             self.collect_health(now);
+        }
+        if self.only_picks {
+            return;
         }
         if let Some(first) = self.balancer.poll_want() {
             self.meet_wants(now, first);

@@ -40,6 +40,12 @@ impl Reconnect {
         *wait = wait.scale(FACTOR).min(LONGEST);
     }
 
+    /// Nobody waits for another try.
+    #[inline(always)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.due.is_empty()
+    }
+
     #[inline]
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)

@@ -157,7 +157,7 @@ impl<'a, S: Sink> World<'a, S> {
 
     fn run(&mut self) {
         let horizon = self.plan.horizon();
-        let mut last = None;
+        let mut last = Event::NEVER;
         loop {
             let event = self.next_event();
             let at = event.at();
@@ -169,8 +169,8 @@ impl<'a, S: Sink> World<'a, S> {
             debug_assert!(at >= self.now, "time ran backwards");
             self.now = at;
             self.finish.events += 1;
-            self.finish.ties += u64::from(last.is_some_and(|last| event.ties_with(last) && event != last));
-            last = Some(event);
+            self.finish.ties += u64::from(event.ties_with(last));
+            last = event;
             self.handle(event);
         }
     }

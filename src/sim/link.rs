@@ -22,6 +22,8 @@ pub(super) struct Network {
     delays: Vec<Sampler>,
     /// Delays that never vary, where they do not: the common case costs no draw.
     fixed: Vec<Option<Duration>>,
+    /// What every way takes as long as all take the same and nothing is lost.
+    every: Option<Duration>,
     loss: f64,
     retransmit: Duration,
     connect: Duration,
@@ -32,8 +34,9 @@ pub(super) struct Network {
 impl Network {
     pub(super) fn new(plan: &Plan) -> Network {
         let delays: Vec<Sampler> = plan.network.delays.iter().map(|law| law.compile()).collect();
-        Network {
+        let mut network = Network {
             zones: plan.zones.len(),
+            every: None,
             fixed: delays.iter().map(Sampler::constant).collect(),
             delays,
             loss: plan.network.loss.value(),
@@ -41,12 +44,23 @@ impl Network {
             connect: plan.network.connect,
             cuts: Vec::new(),
             losses: Vec::new(),
-        }
+        };
+        network.every = network.same_for_every_way();
+        network
+    }
+
+    fn same_for_every_way(&self) -> Option<Duration> {
+        let first = *self.fixed.first()?;
+        first.filter(|_| self.loss == 0.0 && self.losses.is_empty() && self.fixed.iter().all(|delay| *delay == first))
     }
 
     /// One way of a message: its delay, sent again after each loss as a transport does.
     #[inline(always)]
     pub(super) fn one_way(&self, from: &Place, to: &Place, draw_key: u64, attempt: u32, leg: Purpose) -> Duration {
+        self.every.unwrap_or_else(|| self.one_of_many(from, to, draw_key, attempt, leg))
+    }
+
+    fn one_of_many(&self, from: &Place, to: &Place, draw_key: u64, attempt: u32, leg: Purpose) -> Duration {
         let pair = from.zone.index() * self.zones + to.zone.index();
         match self.fixed[pair] {
             Some(delay) if self.loss == 0.0 && self.losses.is_empty() => delay,
@@ -110,6 +124,7 @@ impl Network {
     pub(super) fn set_loss(&mut self, cause: Cause, side: &Side, probability: Option<f64>) {
         self.losses.retain(|(by, at, _)| *by != cause || at != side);
         self.losses.extend(probability.map(|probability| (cause, side.clone(), probability)));
+        self.every = self.same_for_every_way();
     }
 }
 

@@ -44,10 +44,15 @@ impl Event {
         self.0 as u32
     }
 
-    /// True if only the handle tells two events apart: the order of two such is the order of their handles.
+    /// Ties with nothing, and comes after everything.
+    pub const NEVER: Event = Event(u128::MAX);
+
+    /// True if the handle, and nothing else, tells two events apart: the order of two such is the order of their
+    /// handles.
     #[inline]
     pub fn ties_with(self, other: Event) -> bool {
-        self.0 >> 32 == other.0 >> 32
+        // Equal but for the lowest 32 bits, and not equal.
+        (self.0 ^ other.0).wrapping_sub(1) < (1 << 32) - 1
     }
 }
 
@@ -397,5 +402,14 @@ mod tests {
             (7, 11, (1 << 26) - 1, u32::MAX)
         );
         assert_eq!(size_of::<Event>(), 16);
+    }
+
+    #[test]
+    fn ties_are_of_two_that_only_their_handles_tell_apart() {
+        let event = |at, entity, handle| Event::new(Instant::from_nanos(at), 2, entity, handle);
+        let one = event(7, 3, 5);
+        assert!(one.ties_with(event(7, 3, 6)) && one.ties_with(event(7, 3, u32::MAX)) && one.ties_with(event(7, 3, 0)));
+        assert!(!one.ties_with(one) && !one.ties_with(event(7, 4, 6)) && !one.ties_with(event(8, 3, 6)));
+        assert!(!one.ties_with(Event::NEVER));
     }
 }

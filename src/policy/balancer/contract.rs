@@ -7,7 +7,7 @@ mod history;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use history::live;
+use history::{Care, live};
 
 use super::catalog::{CARDS, Context, Promise, Spec};
 use super::testing::{World, listing};
@@ -110,10 +110,12 @@ enum Check {
     Twins,
     /// Waking early or twice changes nothing.
     SpuriousWakes,
+    /// Whoever says that it only picks does the same when it is told and asked nothing else.
+    OnlyPicks,
 }
 
 impl Check {
-    const ALL: [Check; 7] = [
+    const ALL: [Check; 8] = [
         Check::OnlyReady,
         Check::NobodyReady,
         Check::OneEndpoint,
@@ -121,6 +123,7 @@ impl Check {
         Check::StartsCold,
         Check::Twins,
         Check::SpuriousWakes,
+        Check::OnlyPicks,
     ];
 }
 
@@ -168,13 +171,14 @@ fn subjects() -> Vec<Subject> {
 
 fn check(check: Check, subject: &Subject) -> Result<(), String> {
     let run = || match check {
-        Check::OnlyReady => (0..12).try_for_each(|seed| live(subject, seed, 1_000, false).map(drop)),
+        Check::OnlyReady => (0..12).try_for_each(|seed| live(subject, seed, 1_000, Care::Plain).map(drop)),
         Check::NobodyReady => nobody_ready(subject),
         Check::OneEndpoint => one_endpoint(subject),
         Check::Forgets => forgets(subject),
         Check::StartsCold => starts_cold(subject),
-        Check::Twins => (0..3).try_for_each(|seed| twins(subject, seed, false)),
-        Check::SpuriousWakes => (0..3).try_for_each(|seed| twins(subject, seed, true)),
+        Check::Twins => (0..3).try_for_each(|seed| twins(subject, seed, Care::Plain)),
+        Check::SpuriousWakes => (0..3).try_for_each(|seed| twins(subject, seed, Care::Nervous)),
+        Check::OnlyPicks => (0..3).try_for_each(|seed| twins(subject, seed, Care::Sparing)),
     };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("it panicked".to_owned()))
 }
@@ -265,8 +269,8 @@ fn starts_cold(subject: &Subject) -> Result<(), String> {
     same("after another had failed in the newcomer's place", &run(false), &run(true))
 }
 
-fn twins(subject: &Subject, seed: u64, nervous: bool) -> Result<(), String> {
-    same("in a twin's life", &live(subject, seed, 400, false)?, &live(subject, seed, 400, nervous)?)
+fn twins(subject: &Subject, seed: u64, care: Care) -> Result<(), String> {
+    same("in a twin's life", &live(subject, seed, 400, Care::Plain)?, &live(subject, seed, 400, care)?)
 }
 
 /// Picks with keys of which a fifth stays open for a while, as places in the list.
@@ -458,7 +462,7 @@ fn wrappers_with_nothing_to_do_do_not_show() {
 #[test]
 fn a_history_is_worth_living_through() {
     // If the script ever became dull, the checks above would pass without looking.
-    let deeds = live(&Subject::of("\"round_robin\""), 3, 1_000, false).expect("it is sound");
+    let deeds = live(&Subject::of("\"round_robin\""), 3, 1_000, Care::Plain).expect("it is sound");
     let to = deeds.iter().filter(|deed| matches!(deed, history::Deed::Picked(Pick::To(_)))).count();
     assert!(deeds.len() > 400 && to > 200 && to < deeds.len(), "{to} of {}", deeds.len());
 }

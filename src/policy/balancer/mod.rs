@@ -130,6 +130,12 @@ pub trait Balancer: Send {
     /// Its time has come. Waking early or twice changes nothing.
     fn on_timeout(&mut self, _now: Instant, _endpoints: &Endpoints<'_>) {}
 
+    /// True if it does nothing but pick: it has no use for feedback, never wants anything and never asks to be
+    /// woken, so that on the way of every call nobody needs to ask. False is always right.
+    fn only_picks(&self) -> bool {
+        false
+    }
+
     /// True if the channel connects every listed endpoint by itself; a balancer that says false asks for
     /// connections through [`Want::Connect`].
     fn connects_all(&self) -> bool {
@@ -147,6 +153,11 @@ pub trait Score: Send {
 
     /// Something was learned about an endpoint.
     fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>);
+
+    /// False if it has no use for feedback.
+    fn learns(&self) -> bool {
+        true
+    }
 
     /// The load, lower is better. Some published algorithms change their state by looking (Finagle's and
     /// tower's peak EWMA), so it is `&mut self`; the others promise not to.

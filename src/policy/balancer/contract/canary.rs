@@ -24,6 +24,7 @@ enum Flaw {
     CountsLateReplies,
     PanicsOnLateReplies,
     JudgesByPlace,
+    OnlySaysItPicks,
     IgnoresWeights,
     HashesModulo,
 }
@@ -74,10 +75,14 @@ impl Balancer for Canary {
             assert_ne!(self.flaw, Flaw::PanicsOnLateReplies, "who is this?");
             self.at += u64::from(self.flaw == Flaw::CountsLateReplies);
         }
-        if self.flaw == Flaw::JudgesByPlace && outcome.is_err() {
+        if matches!(self.flaw, Flaw::JudgesByPlace | Flaw::OnlySaysItPicks) && outcome.is_err() {
             self.blamed.resize(self.blamed.len().max(endpoint.slot() + 1), false);
             self.blamed[endpoint.slot()] = true;
         }
+    }
+
+    fn only_picks(&self) -> bool {
+        self.flaw == Flaw::OnlySaysItPicks
     }
 
     fn poll_want(&mut self) -> Option<Want> {
@@ -118,6 +123,7 @@ fn every_check_catches_its_canary() {
         (Flaw::CountsLateReplies, &[Check::Forgets]),
         (Flaw::PanicsOnLateReplies, &[Check::OnlyReady, Check::Forgets]),
         (Flaw::JudgesByPlace, &[Check::StartsCold]),
+        (Flaw::OnlySaysItPicks, &[Check::OnlyPicks]),
     ] {
         for by in caught_by {
             assert!(check(*by, &subject(flaw, &[])).is_err(), "{by:?} lets {flaw:?} live");

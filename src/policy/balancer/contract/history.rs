@@ -10,7 +10,7 @@ use crate::base::status::{Cause, Failure, Outcome, Status};
 use crate::base::time::{Duration, Instant};
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::testing::{World, listing};
-use crate::policy::balancer::{Feedback, LoadReport, Pick, Request, Want};
+use crate::policy::balancer::{Balancer, Endpoints, Feedback, LoadReport, Pick, Request, Want};
 use crate::policy::endpoints::{Connectivity, Health, Listing};
 
 /// What a balancer did.
@@ -20,12 +20,39 @@ pub enum Deed {
     Wanted(Want),
 }
 
+/// How a balancer is treated.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Care {
+    Plain,
+    /// It is woken for nothing, often.
+    Nervous,
+    /// If it says that it only picks, it is told and asked nothing else.
+    Sparing,
+}
+
+/// A balancer that nobody tells or asks anything but whom to pick.
+struct Spared(Box<dyn Balancer>);
+
+impl Balancer for Spared {
+    fn on_endpoints(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
+        self.0.on_endpoints(now, endpoints);
+    }
+
+    fn pick(&mut self, now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        self.0.pick(now, request, endpoints)
+    }
+
+    fn connects_all(&self) -> bool {
+        self.0.connects_all()
+    }
+}
+
 /// Lives through a history; an error says where the contract was broken.
-pub fn live(subject: &Subject, seed: u64, steps: u32, nervous: bool) -> Result<Vec<Deed>, String> {
+pub fn live(subject: &Subject, seed: u64, steps: u32, care: Care) -> Result<Vec<Deed>, String> {
     let life = || {
-        let mut life = Life::new(subject, seed);
+        let mut life = Life::new(subject, seed, care);
         for step in 0..steps {
-            if nervous {
+            if care == Care::Nervous {
                 life.wake_for_nothing();
             }
             life.step().map_err(|error| format!("seed {seed}, step {step}: {error}"))?;
@@ -64,11 +91,15 @@ fn placed(i: u32, weight: u32) -> Listing {
 }
 
 impl Life {
-    fn new(subject: &Subject, seed: u64) -> Life {
+    fn new(subject: &Subject, seed: u64, care: Care) -> Life {
         let mut script = Seed::new(seed).stream("script");
         let first = script.below(9) as u32;
         let listings: Vec<Listing> = (0..first).map(|i| placed(i, 1 + script.below(5) as u32)).collect();
-        let world = World::of(listings.clone(), subject.build(&context(seed)));
+        let mut balancer = subject.build(&context(seed));
+        if care == Care::Sparing && balancer.only_picks() {
+            balancer = Box::new(Spared(balancer));
+        }
+        let world = World::of(listings.clone(), balancer);
         let mut life = Life {
             world,
             script,

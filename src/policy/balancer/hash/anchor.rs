@@ -76,6 +76,10 @@ impl Balancer for AnchorHash {
         }
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match endpoints.ready {
             [] => return Pick::nobody(endpoints),

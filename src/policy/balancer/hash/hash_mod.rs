@@ -106,6 +106,10 @@ impl Balancer for HashMod {
         self.slots = Slots::of(Weighted::of(&endpoints.narrowed(endpoints.members, among)));
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match endpoints.ready {
             [] => return Pick::nobody(endpoints),

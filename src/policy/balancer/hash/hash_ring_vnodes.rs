@@ -98,6 +98,10 @@ impl Balancer for Ring {
         self.hold.note(endpoints.members, endpoints);
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match endpoints.ready {
             [] => return Pick::nobody(endpoints),

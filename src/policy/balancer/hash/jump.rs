@@ -70,6 +70,10 @@ impl Balancer for Jump {
         self.buckets.extend(endpoints.members.iter().filter(|id| !known.contains(id)));
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match endpoints.ready {
             [] => return Pick::nobody(endpoints),

@@ -103,6 +103,10 @@ impl Balancer for Maglev {
         self.hold.note(among, endpoints);
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match endpoints.ready {
             [] => return Pick::nobody(endpoints),

@@ -49,6 +49,10 @@ impl Balancer for MultiProbe {
         self.hold.note(endpoints.ready, endpoints);
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match endpoints.ready {
             [] => return Pick::nobody(endpoints),

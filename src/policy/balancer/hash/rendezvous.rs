@@ -57,6 +57,10 @@ impl Balancer for Rendezvous {
         self.candidates = weighted.ids.iter().zip(&weighted.weights).map(candidate).collect();
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match self.candidates.as_slice() {
             [] => return Pick::nobody(endpoints),

@@ -42,6 +42,10 @@ impl Balancer for RoundRobin {
         self.turn.on_update();
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match endpoints.ready {
             [] => Pick::nobody(endpoints),

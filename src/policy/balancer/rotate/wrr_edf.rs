@@ -104,6 +104,10 @@ impl Balancer for WrrEdf {
         self.turn.on_update();
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match self.weighted.ids.as_slice() {
             [] => return Pick::nobody(endpoints),

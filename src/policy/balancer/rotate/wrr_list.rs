@@ -88,6 +88,10 @@ impl Balancer for WrrList {
         self.turn.on_update();
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match self.list.as_slice() {
             [] => Pick::nobody(endpoints),

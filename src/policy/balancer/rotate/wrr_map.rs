@@ -57,6 +57,10 @@ impl Balancer for WrrMap {
         self.turn.on_update();
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         if self.weighted.is_empty() {
             return Pick::nobody(endpoints);

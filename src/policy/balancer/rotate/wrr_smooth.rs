@@ -149,6 +149,10 @@ impl Balancer for Smooth {
         self.begin_tape();
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         if self.tape.playing {
             let pick = self.tape.picks[self.tape.next];

@@ -60,6 +60,10 @@ impl Balancer for WrrStaticStride {
         self.sequence = self.stride.take().map(|stride| stride.sequence()).or(self.sequence);
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match endpoints.ready {
             [] => return Pick::nobody(endpoints),

@@ -118,6 +118,10 @@ impl<S: Score, R: Bits + Send> Balancer for Choices<S, R> {
         }
     }
 
+    fn only_picks(&self) -> bool {
+        !self.score.learns()
+    }
+
     fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>, _endpoints: &Endpoints<'_>) {
         self.score.on_feedback(now, feedback);
     }

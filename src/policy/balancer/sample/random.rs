@@ -34,6 +34,10 @@ struct Random {
 impl Balancer for Random {
     fn on_endpoints(&mut self, _now: Instant, _endpoints: &Endpoints<'_>) {}
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match endpoints.ready {
             [] => Pick::nobody(endpoints),

@@ -116,6 +116,10 @@ impl Balancer for WeightedRandom {
         self.ids = weighted.ids;
     }
 
+    fn only_picks(&self) -> bool {
+        true
+    }
+
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match self.ids.as_slice() {
             [] => return Pick::nobody(endpoints),

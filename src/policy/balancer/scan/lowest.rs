@@ -65,6 +65,10 @@ impl<S: Score> Balancer for Lowest<S> {
         }
     }
 
+    fn only_picks(&self) -> bool {
+        !self.score.learns()
+    }
+
     fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>, _endpoints: &Endpoints<'_>) {
         self.score.on_feedback(now, feedback);
     }

@@ -13,6 +13,10 @@ impl Score for InFlight {
 
     fn on_feedback(&mut self, _now: Instant, _feedback: &Feedback<'_>) {}
 
+    fn learns(&self) -> bool {
+        false
+    }
+
     #[inline]
     fn load(&mut self, _now: Instant, endpoint: EndpointId, endpoints: &Endpoints<'_>) -> f64 {
         f64::from(endpoints.in_flight(endpoint))
