@@ -127,10 +127,10 @@ impl Channel {
         self.actions.peek()
     }
 
-    /// The next thing to do was read.
+    /// The next thing to do was read. True if there is another.
     #[inline(always)]
-    pub fn drop_action(&mut self) {
-        self.actions.pop();
+    pub fn drop_action(&mut self) -> bool {
+        self.actions.pop()
     }
 
     /// When the channel wants to be woken; [`Instant::NEVER`] if nothing is pending.

@@ -137,14 +137,15 @@ impl Actions {
         self.first.as_ref()
     }
 
-    /// Lets the oldest go.
+    /// Lets the oldest go. True if there are more.
     #[inline(always)]
-    pub(super) fn pop(&mut self) {
+    pub(super) fn pop(&mut self) -> bool {
         if self.more.is_empty() {
             self.first = None;
-        } else {
-            self.move_up();
+            return false;
         }
+        self.move_up();
+        true
     }
 
     #[cold]

@@ -139,26 +139,29 @@ impl<S: Sink> World<'_, S> {
         }
     }
 
-    /// Carries out the next action, if there is one.
+    /// Carries out the next action, if there is one. True if there are more: what an action leads to is an input of
+    /// its own, and whoever feeds that drains what comes of it.
     #[inline(always)]
     fn act(&mut self, client: usize) -> bool {
         let channel = &mut self.clients[client].channel;
         let Some(action) = channel.next_action() else { return false };
         match *action {
             Action::Send { attempt, tag, address, .. } => {
-                channel.drop_action();
+                let more = channel.drop_action();
                 self.send(client, attempt, tag, address);
+                more
             }
             Action::Complete { tag, outcome, attempts, address, .. } => {
-                channel.drop_action();
+                let more = channel.drop_action();
                 self.complete(tag, outcome, attempts, address);
+                more
             }
             other => {
-                channel.drop_action();
+                let more = channel.drop_action();
                 self.act_rarely(client, other);
+                more
             }
         }
-        true
     }
 
     /// Actions that are not of every call.
@@ -222,6 +225,9 @@ impl<S: Sink> World<'_, S> {
             cancel_at: Instant::NEVER,
         });
         open.flight = flight;
+        if let Some(way) = self.network.every_way() {
+            return self.arrive_in(flight, way);
+        }
         match cut {
             Some(CutMode::Blackhole) => self.flights.at_mut(flight).leg = Leg::LostOut,
             Some(CutMode::Refuse) => self.answer_in(flight, Duration::ZERO, Err(Failure::of(Cause::Connection))),
@@ -229,9 +235,13 @@ impl<S: Sink> World<'_, S> {
         }
     }
 
-    #[inline(always)]
     fn travel_out(&mut self, flight: u32, from: &Place, to: &Place, draw_key: u64, attempt: u32) {
         let delay = self.network.one_way(from, to, draw_key, attempt, Purpose::Outbound);
+        self.arrive_in(flight, delay);
+    }
+
+    #[inline(always)]
+    fn arrive_in(&mut self, flight: u32, delay: Duration) {
         if delay.is_zero() {
             self.on_arrive(flight);
         } else {

@@ -22,7 +22,7 @@ pub(super) struct Network {
     delays: Vec<Sampler>,
     /// Delays that never vary, where they do not: the common case costs no draw.
     fixed: Vec<Option<Duration>>,
-    /// What every way takes as long as all take the same and nothing is lost.
+    /// What every way takes as long as all take the same, nothing is lost and nobody is cut off.
     every: Option<Duration>,
     loss: f64,
     retransmit: Duration,
@@ -49,18 +49,21 @@ impl Network {
         network
     }
 
+    /// What every way takes while it matters neither whose it is nor when: most networks, most of the time.
+    #[inline(always)]
+    pub(super) fn every_way(&self) -> Option<Duration> {
+        self.every
+    }
+
     fn same_for_every_way(&self) -> Option<Duration> {
         let first = *self.fixed.first()?;
-        first.filter(|_| self.loss == 0.0 && self.losses.is_empty() && self.fixed.iter().all(|delay| *delay == first))
+        let whole = self.loss == 0.0 && self.losses.is_empty() && self.cuts.is_empty();
+        first.filter(|_| whole && self.fixed.iter().all(|delay| *delay == first))
     }
 
     /// One way of a message: its delay, sent again after each loss as a transport does.
     #[inline(always)]
     pub(super) fn one_way(&self, from: &Place, to: &Place, draw_key: u64, attempt: u32, leg: Purpose) -> Duration {
-        self.every.unwrap_or_else(|| self.one_of_many(from, to, draw_key, attempt, leg))
-    }
-
-    fn one_of_many(&self, from: &Place, to: &Place, draw_key: u64, attempt: u32, leg: Purpose) -> Duration {
         let pair = from.zone.index() * self.zones + to.zone.index();
         match self.fixed[pair] {
             Some(delay) if self.loss == 0.0 && self.losses.is_empty() => delay,
@@ -119,6 +122,7 @@ impl Network {
     pub(super) fn set_cut(&mut self, cause: Cause, side: &Side, mode: Option<CutMode>) {
         self.cuts.retain(|(by, at, _)| *by != cause || at != side);
         self.cuts.extend(mode.map(|mode| (cause, side.clone(), mode)));
+        self.every = self.same_for_every_way();
     }
 
     pub(super) fn set_loss(&mut self, cause: Cause, side: &Side, probability: Option<f64>) {

@@ -153,17 +153,23 @@ impl Queue {
     /// Takes the next event, if it comes before `limit`.
     #[inline(always)]
     pub fn pop_before(&mut self, limit: Event) -> Option<Event> {
-        if self.near.is_empty() && self.soon.is_empty() {
-            self.turn();
+        match self.near.last() {
+            // Nearly always.
+            Some(next) if self.soon.is_empty() => {
+                if *next < limit {
+                    self.near.pop()
+                } else {
+                    None
+                }
+            }
+            _ => self.pop_across_before(limit),
         }
-        if !self.soon.is_empty() {
-            return if self.peek()? < limit { self.take_soonest() } else { None };
-        }
-        let next = *self.near.last()?;
-        if next >= limit {
-            return None;
-        }
-        self.near.pop()
+    }
+
+    /// The same where the present page is over or was added to.
+    #[inline(never)]
+    fn pop_across_before(&mut self, limit: Event) -> Option<Event> {
+        if self.peek()? < limit { self.take_soonest() } else { None }
     }
 
     /// Takes the next event of the present page.

@@ -234,6 +234,9 @@ impl<S: Sink> World<'_, S> {
         let entry = self.flights.at_mut(flight);
         entry.leg = Leg::Back;
         entry.outcome = outcome;
+        if let Some(way) = self.network.every_way() {
+            return Some(self.now + after + way);
+        }
         let (attempt, draw_key) = (entry.attempt.number, self.calls.at(entry.call).draw_key);
         let (from, to) =
             (self.backends[entry.backend.index()].place(entry.backend), self.clients[entry.client.index()].place);

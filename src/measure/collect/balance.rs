@@ -15,6 +15,8 @@ use crate::measure::summary::Spread;
 #[derive(Debug)]
 pub(super) struct Fold {
     weights: Vec<u32>,
+    /// All weigh the same.
+    alike: bool,
     up: Vec<bool>,
     /// Attempts so far.
     counts: Vec<u64>,
@@ -54,6 +56,7 @@ impl Fold {
         let stretch = |step| Stretch { step, next: step, counts: vec![0; n] };
         let mut fold = Fold {
             weights: frame.backends.iter().map(|(weight, _)| *weight).collect(),
+            alike: frame.backends.windows(2).all(|two| two[0].0 == two[1].0),
             up: frame.backends.iter().map(|(_, up)| *up).collect(),
             counts: vec![0; n],
             up_since: vec![0; n],
@@ -180,6 +183,9 @@ impl Fold {
     /// counts with its weight.
     fn unevenness_since(&self, then: &[u64]) -> Option<Unevenness> {
         let got = self.counts.iter().zip(then).map(|(now, then)| now - then);
+        if self.alike && self.weights.first().is_some_and(|weight| *weight > 0) {
+            return unevenness_of_equals(got.zip(&self.up));
+        }
         let fair = self.weights.iter().zip(&self.up);
         unevenness(got.zip(fair).map(|(got, (weight, up))| {
             let fair = if *up || got > 0 { f64::from(*weight) } else { 0.0 };
@@ -225,12 +231,31 @@ fn unevenness(got_and_fair: impl Iterator<Item = (f64, f64)>) -> Option<Unevenne
         squares += ratio * ratio;
         max = max.max(ratio);
     }
-    if sum <= 0.0 {
-        return None;
+    Unevenness::of(n, sum, squares, max)
+}
+
+/// The same where all have the same fair share: whole numbers are exact, and a large fleet is asked often.
+fn unevenness_of_equals<'a>(got_and_up: impl Iterator<Item = (u64, &'a bool)>) -> Option<Unevenness> {
+    let (mut n, mut sum, mut squares, mut max) = (0u64, 0u64, 0u64, 0u64);
+    for (got, up) in got_and_up {
+        n += u64::from(*up | (got > 0));
+        sum += got;
+        squares += got * got;
+        max = max.max(got);
     }
-    let mean = sum / n;
-    let variance = (squares / n - mean * mean).max(0.0);
-    Some(Unevenness { max_over_mean: max / mean, cv: variance.sqrt() / mean, jain: sum * sum / (n * squares) })
+    Unevenness::of(n as f64, sum as f64, squares as f64, max as f64)
+}
+
+impl Unevenness {
+    /// From how many there are, and the sum, the sum of squares and the largest of what each got over its fair share.
+    fn of(n: f64, sum: f64, squares: f64, max: f64) -> Option<Unevenness> {
+        if sum <= 0.0 {
+            return None;
+        }
+        let mean = sum / n;
+        let variance = (squares / n - mean * mean).max(0.0);
+        Some(Unevenness { max_over_mean: max / mean, cv: variance.sqrt() / mean, jain: sum * sum / (n * squares) })
+    }
 }
 
 #[cfg(test)]
@@ -244,5 +269,16 @@ mod tests {
         let one = unevenness([(30.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 0.0)].into_iter()).unwrap();
         assert!((one.max_over_mean - 3.0).abs() < 1e-12 && (one.jain - 1.0 / 3.0).abs() < 1e-12);
         assert!(unevenness([(0.0, 1.0)].into_iter()).is_none(), "missing is not zero");
+    }
+
+    #[test]
+    fn equals_are_judged_as_the_others() {
+        let got = [3, 0, 7, 1, 0, 250, 9];
+        let up = [true, true, true, false, false, true, true];
+        let fair = |i: usize| if up[i] || got[i] > 0 { 1.0 } else { 0.0 };
+        let one = unevenness((0..got.len()).map(|i| (got[i] as f64, fair(i)))).unwrap();
+        let other = unevenness_of_equals(got.into_iter().zip(&up)).unwrap();
+        assert_eq!((one.max_over_mean, one.cv, one.jain), (other.max_over_mean, other.cv, other.jain));
+        assert!(unevenness_of_equals([(0, &true)].into_iter()).is_none(), "missing is not zero");
     }
 }
