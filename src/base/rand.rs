@@ -57,6 +57,12 @@ pub trait Bits {
     /// The next 64 bits.
     fn next_u64(&mut self) -> u64;
 
+    /// The numbers that come next, if they are made already: for whoever wants to know early what it will draw. They
+    /// stay where they are.
+    fn ahead(&self) -> Option<[u64; 2]> {
+        None
+    }
+
     /// Uniform in (0, 1), never 0 or 1, exact. One draw.
     #[inline]
     fn unit(&mut self) -> f64 {
@@ -152,6 +158,11 @@ impl Bits for Rand {
         self.used += 2;
         u64::from(high) << 32 | u64::from(low)
     }
+
+    fn ahead(&self) -> Option<[u64; 2]> {
+        let [a, b, c, d] = *self.block.get(self.used..self.used + 4)?.as_array()?;
+        Some([u64::from(b) << 32 | u64::from(a), u64::from(d) << 32 | u64::from(c)])
+    }
 }
 
 impl std::fmt::Debug for Rand {
@@ -239,6 +250,21 @@ mod tests {
         let mut draws = Draws { state: 0 };
         assert_eq!(draws.next_u64(), 0xe220_a839_7b1d_cdaf);
         assert_eq!(draws.next_u64(), 0x6e78_9e6a_a1b9_65f4);
+    }
+
+    #[test]
+    fn what_lies_ahead_is_what_comes() {
+        let mut rand = Seed::new(1).stream("ahead");
+        let mut seen = 0;
+        for _ in 0..200 {
+            if let Some([first, second]) = rand.ahead() {
+                assert_eq!([first, second], [rand.next_u64(), rand.next_u64()]);
+                seen += 1;
+            } else {
+                rand.next_u64();
+            }
+        }
+        assert!(seen > 150, "it is nearly always known: {seen}");
     }
 
     const KNOWN_STREAM: [u64; 3] = [10_543_526_545_044_693_654, 18_414_368_250_017_481_281, 9_967_473_955_821_443_523];

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use prefetch_index::prefetch_index;
+
 use crate::base::id::{Address, EndpointId, RegionId, ZoneId};
 use crate::base::time::Instant;
 
@@ -91,6 +93,13 @@ impl<'a> Endpoints<'a> {
     #[inline]
     pub fn in_flight(&self, id: EndpointId) -> u32 {
         self.table.in_flight(id)
+    }
+
+    /// It is soon to be asked how many attempts are open on the endpoint: fetched into the processor's caches, and
+    /// nothing else.
+    #[inline]
+    pub fn prefetch(&self, id: EndpointId) {
+        prefetch_index(self.table.open.as_slice(), id.slot());
     }
 
     /// What is known of an endpoint; `None` if it is gone.

@@ -17,6 +17,7 @@ use super::call::{OpenCall, OpenCalls};
 use super::client::{Client, Message, Messages};
 use super::flight::Flights;
 use super::link::Network;
+use super::lookahead::Ahead;
 use super::queue::{Event, Queue};
 use super::registry::Registry;
 use super::server::{Backend, Lasting};
@@ -64,8 +65,7 @@ const NO_USER: u32 = u32::MAX;
 pub(super) struct World<'a, S: Sink> {
     pub(super) plan: &'a Plan,
     pub(super) queue: Queue,
-    /// Pages of the queue up to which the world has looked ahead.
-    pub(super) looked_ahead: u64,
+    pub(super) ahead: Ahead,
     pub(super) now: Instant,
     pub(super) clients: Vec<Client>,
     pub(super) calls: OpenCalls,
@@ -112,7 +112,7 @@ impl<'a, S: Sink> World<'a, S> {
         World {
             plan,
             queue: Queue::default(),
-            looked_ahead: 0,
+            ahead: Ahead::default(),
             now: Instant::ZERO,
             clients: plan
                 .each_client()
@@ -181,9 +181,7 @@ impl<'a, S: Sink> World<'a, S> {
     fn next_event(&mut self) -> Event {
         let birth = self.next_birth_event();
         let Some(event) = self.queue.pop_before(birth) else { return birth };
-        if self.queue.turned() != self.looked_ahead {
-            self.look_ahead();
-        }
+        self.look_ahead();
         event
     }
 

@@ -1,7 +1,8 @@
 //! What comes soon is fetched into the processor's caches beforehand. A large fleet does not fit in them, and a load
 //! that has to wait for memory costs more than everything else that an event does. The queue knows what its next
-//! pages hold: two pages ahead the backends are fetched, one page ahead what they will be done with, and what belongs
-//! to that as its page begins. Nothing here changes anything.
+//! pages hold: two pages ahead the backends are fetched, one page ahead what they will be done with, and a few events
+//! ahead what belongs to that. A processor has only so many loads under way, so this is done a little with each event
+//! and not a page at once. Nothing here changes anything.
 
 use super::engine::{World, kind};
 use super::queue::Event;
@@ -11,17 +12,42 @@ use crate::record::Sink;
 /// Fewer backends than these fit in the caches anyway.
 const LARGE: usize = 1_000;
 
+/// As many events of a later page are looked at with each event of the present one: it may be shorter than they.
+const AT_ONCE: usize = 2;
+/// What belongs to an event is fetched so many events before.
+const SOON: usize = 3;
+
+/// How far the world has looked ahead.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// Pages turned when it last did.
+    page: u64,
+    /// Events looked at of each later page since then. What is left when a page is over is fetched by its use.
+    seen: usize,
+}
+
 impl<S: Sink> World<'_, S> {
-    /// A page of the queue has begun.
-    #[inline(never)]
+    /// An event was taken from the queue.
+    #[inline(always)]
     pub(super) fn look_ahead(&mut self) {
-        self.looked_ahead = self.queue.turned();
-        if self.backends.len() < LARGE {
-            return;
+        if self.backends.len() >= LARGE {
+            self.look_further();
         }
-        self.queue.page(2).iter().for_each(|event| self.fetch_backend(*event));
-        self.queue.page(1).iter().for_each(|event| self.fetch_flight(*event));
-        self.queue.page(0).iter().for_each(|event| self.fetch_call(*event));
+    }
+
+    #[inline(never)]
+    fn look_further(&mut self) {
+        let present = self.queue.page(0);
+        if self.queue.turned() == self.ahead.page {
+            present.iter().nth_back(SOON - 1).into_iter().for_each(|event| self.fetch_call(*event));
+        } else {
+            self.ahead = Ahead { page: self.queue.turned(), seen: 0 };
+            present.iter().rev().take(SOON).for_each(|event| self.fetch_call(*event));
+        }
+        let some = |page: usize| self.queue.page(page).iter().skip(self.ahead.seen).take(AT_ONCE);
+        some(2).for_each(|event| self.fetch_backend(*event));
+        some(1).for_each(|event| self.fetch_flight(*event));
+        self.ahead.seen += AT_ONCE;
     }
 
     fn fetch_backend(&self, event: Event) {

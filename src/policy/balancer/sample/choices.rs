@@ -18,6 +18,32 @@ pub enum Sampling {
     Distinct,
 }
 
+impl Sampling {
+    /// Two of two or more. Two draws.
+    #[inline]
+    fn two(self, among: &[EndpointId], bits: &mut impl Bits) -> (EndpointId, EndpointId) {
+        let n = among.len() as u64;
+        let (a, b) = match self {
+            Sampling::Replacement => (bits.below(n), bits.below(n)),
+            Sampling::Distinct => bits.two_below(n),
+        };
+        (among[a as usize], among[b as usize])
+    }
+}
+
+/// Fewer endpoints than these fit in the processor's caches anyway.
+const LARGE: usize = 1_000;
+
+/// Draws that were looked at before.
+struct Known(std::array::IntoIter<u64, 2>);
+
+impl Bits for Known {
+    #[inline]
+    fn next_u64(&mut self) -> u64 {
+        self.0.next().unwrap_or(0)
+    }
+}
+
 /// Draws `choices` candidates and picks the one with the lowest score, the first drawn among equals.
 #[derive(Debug)]
 pub struct Choices<S, R = Rand> {
@@ -53,12 +79,18 @@ impl<S: Score, R: Bits> Choices<S, R> {
     /// Draws two of two or more.
     #[inline]
     pub fn draw_two(&mut self, among: &[EndpointId]) -> (EndpointId, EndpointId) {
-        let n = among.len() as u64;
-        let (a, b) = match self.sampling {
-            Sampling::Replacement => (self.rand.below(n), self.rand.below(n)),
-            Sampling::Distinct => self.rand.two_below(n),
-        };
-        (among[a as usize], among[b as usize])
+        self.sampling.two(among, &mut self.rand)
+    }
+
+    /// The two of the next pick are known where its draws are: a large fleet does not fit in the processor's caches,
+    /// and what they are compared by is fetched early. Nothing else comes of it.
+    #[inline(never)]
+    fn fetch_next_two(&self, endpoints: &Endpoints<'_>) {
+        if let Some(draws) = self.rand.ahead() {
+            let (a, b) = self.sampling.two(endpoints.ready, &mut Known(draws.into_iter()));
+            endpoints.prefetch(a);
+            endpoints.prefetch(b);
+        }
     }
 
     /// The one of two with the lower score; the first if they are equal.
@@ -114,7 +146,13 @@ impl<S: Score, R: Bits + Send> Balancer for Choices<S, R> {
         match endpoints.ready {
             [] => Pick::nobody(endpoints),
             [only] => Pick::To(*only),
-            ready => Pick::To(self.choose(now, ready, endpoints)),
+            ready => {
+                let pick = self.choose(now, ready, endpoints);
+                if ready.len() >= LARGE && self.choices == 2 {
+                    self.fetch_next_two(endpoints);
+                }
+                Pick::To(pick)
+            }
         }
     }
 
