@@ -18,8 +18,9 @@ use crate::base::rand::Rand;
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::sample::least_request;
+use crate::policy::balancer::scan::least_connections;
 use crate::policy::balancer::weights::Weighted;
-use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
+use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request};
 
 /// Parameters of `weighted_least_request`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -32,6 +33,10 @@ pub struct Config {
     /// What endpoints of equal weight are compared by, as in Envoy: the fewest open calls among a few drawn. Without
     /// it they take turns by schedule too.
     pub equal: Equal,
+    /// How many of equal weight are drawn, 2 to 100 (Envoy's `choice_count`).
+    #[serde(deserialize_with = "least_request::choices")]
+    #[schemars(range(min = 2, max = 100))]
+    pub choices: u32,
     /// Where a new schedule starts.
     pub start: Start,
 }
@@ -43,13 +48,15 @@ pub enum Equal {
     /// They are drawn and compared as by `least_request`.
     #[default]
     LeastRequest,
+    /// All are compared, and one of those with the fewest is drawn (Envoy's `FULL_SCAN`).
+    FullScan,
     /// They are scheduled like others.
     Schedule,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { bias: 1.0, equal: Equal::LeastRequest, start: Start::Random }
+        Config { bias: 1.0, equal: Equal::LeastRequest, choices: 2, start: Start::Random }
     }
 }
 
@@ -59,11 +66,21 @@ impl Config {
         Box::new(WeightedLeastRequest {
             config: self.clone(),
             rand: context.seed.stream("weighted_least_request"),
-            equal: least_request::Config::default().build(&context.child("equal")),
+            equal: self.among_equals(&context.child("equal")),
             weighted: Weighted::default(),
             scheduled: false,
             edf: None,
         })
+    }
+
+    /// What compares endpoints of equal weight.
+    fn among_equals(&self, context: &Context) -> Box<dyn Balancer> {
+        match self.equal {
+            Equal::FullScan => least_connections::Config::default().build(context),
+            Equal::LeastRequest | Equal::Schedule => {
+                least_request::Config { choices: self.choices, ..Default::default() }.build(context)
+            }
+        }
     }
 }
 
@@ -104,6 +121,13 @@ impl Balancer for WeightedLeastRequest {
         Pick::To(ids[edf.pick(weight)])
     }
 
+    fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>, endpoints: &Endpoints<'_>) {
+        // The others count nothing themselves.
+        if self.config.equal == Equal::FullScan {
+            self.equal.on_feedback(now, feedback, &endpoints.narrowed(endpoints.members, &self.weighted.ids));
+        }
+    }
+
     fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
         for (id, weight) in self.weighted.ids.iter().zip(&self.weighted.weights) {
             visit("weight", *id, f64::from(*weight));
@@ -135,7 +159,7 @@ mod tests {
     use crate::policy::endpoints::Listing;
 
     fn zero(bias: f64) -> Config {
-        Config { bias, equal: Equal::Schedule, start: Start::Zero }
+        Config { bias, equal: Equal::Schedule, start: Start::Zero, ..Config::default() }
     }
 
     #[test]
@@ -187,6 +211,21 @@ mod tests {
         (0..19).for_each(|_| world.sent(world.id(0)));
         let busy = world.counts(1_100)[0];
         assert!((95..=105).contains(&busy), "{busy}: 2/20 against 1");
+    }
+
+    #[test]
+    fn equal_weights_are_compared_by_more_choices_or_all() {
+        let mut world = World::equal(2, &Config { choices: 3, ..Config::default() });
+        world.sent(world.id(0));
+        let hung = world.counts(10_000)[0];
+        assert!((1_150..1_350).contains(&hung), "{hung}: an eighth");
+        let mut world = World::equal(3, &Config { equal: Equal::FullScan, ..Config::default() });
+        world.sent(world.id(0));
+        world.sent(world.id(1));
+        assert_eq!(world.counts(100), [0, 0, 100], "a scan misses nobody");
+        world.sent(world.id(2));
+        world.done(1, Duration::ZERO, Ok(()));
+        assert_eq!(world.counts(100), [0, 100, 0], "and hears of what ends");
     }
 
     fn listings(weights: &[u32]) -> Vec<Listing> {

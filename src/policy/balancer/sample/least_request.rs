@@ -129,7 +129,10 @@ impl ByWeight {
 }
 
 /// Reads a number of choices: one choice compares nothing.
-fn choices<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+///
+/// # Errors
+/// When it is not 2 to 100.
+pub fn choices<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let choices = u32::deserialize(deserializer)?;
     if (2..=100).contains(&choices) {
         return Ok(choices);
