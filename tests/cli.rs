@@ -311,6 +311,31 @@ fn lists_have_names_and_words_about_them() {
 }
 
 #[test]
+fn a_configuration_of_another_product_is_a_contender_or_is_refused_at_its_place() {
+    let place = Place::new();
+    let contender = "grpc = { service_config = \"config/grpc.json\" }\n";
+    place.write("small.toml", scenario("small", 1, contender));
+    fs::create_dir(place.path("config")).expect("a folder can be made");
+    place.write("config/grpc.json", "{\n  \"loadBalancingConfig\": [{ \"round_robn\": {} }]\n}\n");
+    let before = place.listing();
+    let refused = place.run(&["run", "small.toml"]).ends_with(2);
+    contains(&refused.err, "config/grpc.json:2:26");
+    contains(&refused.err, "did you mean `round_robin`?");
+    contains(&refused.err, "in config/grpc.json: nothing was run");
+    assert_eq!((place.listing(), refused.out.as_str()), (before, ""), "nothing is written");
+
+    place.write("config/grpc.json", "{ \"loadBalancingConfig\": [{ \"round_robin\": {} }] }");
+    let plan = place.run(&["run", "small.toml", "--print-plan"]).ends_with(0).json();
+    let grpc = &plan["plan"]["contenders"][2];
+    assert!(grpc["channel"]["balancer"]["round_robin"].is_object(), "{grpc}");
+    place.run(&["run", "small.toml", "--quiet"]).ends_with(0);
+    let recorded = fs::read_to_string(place.path("reports/small/run.json")).expect("it was written");
+    let recorded: Value = serde_json::from_str(&recorded).expect("it is JSON");
+    let imported = &recorded["plan"]["contenders"][2]["imported"];
+    assert_eq!(imported["text"], "{ \"loadBalancingConfig\": [{ \"round_robin\": {} }] }");
+}
+
+#[test]
 fn things_are_explained_by_name_or_alias() {
     let place = Place::new();
     let card = place.run(&["explain", "least_request"]).ends_with(0).out;
@@ -320,6 +345,8 @@ fn things_are_explained_by_name_or_alias() {
     assert_eq!(place.run(&["explain", "p2c"]).ends_with(0).out, card, "an alias is as good as the name");
     contains(&place.run(&["explain", "partition"]).ends_with(0).out, "fault");
     contains(&place.run(&["explain", "latency_p99"]).ends_with(0).out, "metric");
+    contains(&place.run(&["explain", "service_config"]).ends_with(0).out, "`loadBalancingConfig`");
+    contains(&place.run(&["explain", "envoy_cluster"]).ends_with(0).out, "`lb_policy`");
     let unknown = place.run(&["explain", "round_robbin"]).ends_with(2);
     contains(&unknown.err, "did you mean `round_robin`?");
     assert_eq!(unknown.out, "");

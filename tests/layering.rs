@@ -52,6 +52,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("comfy_table", &["report"]),
     ("annotate_snippets", &["scenario"]),
     ("toml", &["scenario"]),
+    ("jsonc_parser", &["scenario"]),
+    ("saphyr_parser", &["scenario"]),
 ];
 
 /// A source file: its path below `src/` and its text.

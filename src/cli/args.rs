@@ -130,6 +130,7 @@ impl RunOptions {
             contenders: self.contenders.clone(),
             max_calls: self.max_calls,
             max_memory: self.max_memory.value(),
+            folder: None,
         }
     }
 

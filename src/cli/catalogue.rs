@@ -10,6 +10,7 @@ use crate::fault;
 use crate::measure::catalog::{Better, METRICS, Metric};
 use crate::policy::balancer;
 use crate::scenario::diagnose::nearest;
+use crate::scenario::import;
 use crate::workload::spec::Arrivals;
 
 /// Prints a catalogue.
@@ -120,11 +121,15 @@ pub(super) fn explain(options: &ExplainOptions) -> Exit {
     if let Some(metric) = METRICS.iter().find(|metric| metric.key == name) {
         return say(&format!("{} (metric, {})\n\n{}: {}", metric.key, metric.unit.text(), metric.title, metric.about));
     }
+    if let Some((key, source)) = import::CARDS.iter().find(|(key, _)| *key == name) {
+        return say(&format!("{key} (key of a contender)\n\n{}", head(source)));
+    }
     let names = balancer::catalog::CARDS.iter().map(|card| card.name);
     let names: Vec<&str> = names
         .chain(balancer::presets::presets().map(|preset| preset.name))
         .chain(fault::catalog::CARDS.iter().map(|card| card.0))
         .chain(METRICS.iter().map(|metric| metric.key))
+        .chain(import::CARDS.iter().map(|(key, _)| *key))
         .collect();
     let hint = nearest(name, names.iter().copied()).map_or(String::new(), |near| format!("did you mean `{near}`? "));
     eprintln!(

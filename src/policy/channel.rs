@@ -44,6 +44,8 @@ pub struct Channel {
     health: Option<Box<dyn HealthCheck>>,
     reconnect: Reconnect,
     wait_for_ready: bool,
+    /// No call takes longer, whatever its own deadline.
+    longest: Duration,
     calls: Calls,
     waiting: VecDeque<(u32, u32)>,
     timers: BinaryHeap<Timer>,
@@ -65,6 +67,7 @@ impl Channel {
             health: spec.health.as_ref().map(|health| health.build(&context.seed)),
             reconnect: Reconnect::new(context.seed.stream("reconnect")),
             wait_for_ready: spec.wait_for_ready,
+            longest: spec.deadline.unwrap_or(Duration::MAX),
             calls: Calls::default(),
             waiting: VecDeque::new(),
             timers: BinaryHeap::new(),
@@ -214,7 +217,9 @@ impl Channel {
 
     #[inline(always)]
     fn on_start(&mut self, now: Instant, start: &Start) {
-        let deadline = start.deadline.map_or(Instant::NEVER, |deadline| now + deadline);
+        // The shorter of the application's deadline and the channel's (the service config's `timeout`).
+        let allowed = start.deadline.map_or(self.longest, |deadline| deadline.min(self.longest));
+        let deadline = if allowed == Duration::MAX { Instant::NEVER } else { now + allowed };
         let (slot, generation) = self.calls.open(start);
         if deadline != Instant::NEVER {
             self.timers.push(Reverse((deadline, Alarm::Deadline, slot, generation)));

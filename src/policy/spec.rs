@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{balancer, health, limit, retry};
+use crate::base::time::Duration;
 
 /// One client configuration: what a contender is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -22,6 +23,9 @@ pub struct ChannelSpec {
     /// Calls wait for a ready endpoint instead of failing (gRPC's wait-for-ready).
     #[serde(default)]
     pub wait_for_ready: bool,
+    /// No call takes longer, whatever its own deadline (gRPC's `timeout` of a method); no limit by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Duration>,
 }
 
 impl ChannelSpec {
@@ -32,6 +36,7 @@ impl ChannelSpec {
         parts.extend(self.limit.as_ref().map(|limit| format!("limit {}", limit.name())));
         parts.extend(self.health.as_ref().map(|health| health.name().to_owned()));
         parts.extend(self.wait_for_ready.then(|| "waits for ready".to_owned()));
+        parts.extend(self.deadline.map(|deadline| format!("deadline {deadline}")));
         parts.join(" · ")
     }
 }

@@ -67,6 +67,8 @@ pub struct Findings {
     text: String,
     list: Vec<Finding>,
     left_out: usize,
+    /// What was found in files that this one asks for.
+    files: Vec<Findings>,
 }
 
 impl Findings {
@@ -86,6 +88,18 @@ impl Findings {
         self.list.push(finding);
     }
 
+    /// Adds what was found in a file that this one asks for; asking twice changes nothing.
+    pub fn attach(&mut self, file: Findings) {
+        if !file.is_empty() && !self.files.contains(&file) {
+            self.files.push(file);
+        }
+    }
+
+    /// What was found in files that this one asks for.
+    pub fn files(&self) -> &[Findings] {
+        &self.files
+    }
+
     /// Says that more was not looked for.
     pub fn skip(&mut self) {
         self.left_out += 1;
@@ -96,9 +110,14 @@ impl Findings {
         self.list.len() >= MOST
     }
 
-    /// How many errors there are.
+    /// How many errors there are, those of further files included.
     pub fn errors(&self) -> usize {
-        self.list.iter().filter(|finding| finding.severity == Severity::Error).count()
+        self.number_of(Severity::Error)
+    }
+
+    fn number_of(&self, severity: Severity) -> usize {
+        let own = self.list.iter().filter(|finding| finding.severity == severity).count();
+        own + self.files.iter().map(|file| file.number_of(severity)).sum::<usize>()
     }
 
     /// True if nothing may run.
@@ -108,10 +127,10 @@ impl Findings {
 
     /// True if there is nothing to say.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.list.is_empty() && self.files.is_empty()
     }
 
-    /// The findings in the order of the file; those without a place come first.
+    /// The findings in the order of the file; those without a place come first. Further files are not looked into.
     pub fn iter(&self) -> impl Iterator<Item = &Finding> {
         let mut order: Vec<&Finding> = self.list.iter().collect();
         order.sort_by_key(|finding| finding.span.as_ref().map(|span| span.start));
@@ -126,17 +145,17 @@ impl Findings {
     /// For people: every finding with its line, then a count.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-        let mut text = String::new();
-        for finding in self.iter() {
-            text += &renderer.render(&[self.group(finding)]);
-            text += "\n\n";
-        }
-        text + &self.count() + "\n"
+        self.shown(&renderer) + &self.count() + "\n"
+    }
+
+    fn shown(&self, renderer: &Renderer) -> String {
+        let own: String = self.iter().map(|finding| renderer.render(&[self.group(finding)]) + "\n\n").collect();
+        own + &self.files.iter().map(|file| file.shown(renderer)).collect::<String>()
     }
 
     /// How many of what, in one line.
     pub fn count(&self) -> String {
-        let of = |severity| self.list.iter().filter(|finding| finding.severity == severity).count();
+        let of = |severity| self.number_of(severity);
         let errors = plural(of(Severity::Error), "error");
         let warnings = plural(of(Severity::Warning), "warning");
         let found = match (of(Severity::Error), of(Severity::Warning)) {
@@ -144,9 +163,20 @@ impl Findings {
             (0, _) => warnings,
             _ => format!("{errors} and {warnings}"),
         };
-        let more = if self.left_out > 0 { ", and more that are not shown" } else { "" };
+        let more = if self.left_out + self.files.iter().map(|file| file.left_out).sum::<usize>() > 0 {
+            ", and more that are not shown"
+        } else {
+            ""
+        };
         let end = if self.has_errors() { ": nothing was run" } else { "" };
-        format!("{found} in {}{more}{end}", self.origin)
+        format!("{found} in {}{more}{end}", self.origins())
+    }
+
+    /// The files that something was found in.
+    fn origins(&self) -> String {
+        let own = (!self.list.is_empty() || self.files.is_empty()).then_some(self.origin.as_str());
+        let all: Vec<&str> = own.into_iter().chain(self.files.iter().map(|file| file.origin.as_str())).collect();
+        all.join(", ")
     }
 
     fn group<'a>(&'a self, finding: &'a Finding) -> Group<'a> {

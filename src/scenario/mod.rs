@@ -3,6 +3,7 @@
 pub mod diagnose;
 pub mod document;
 pub mod explain;
+pub mod import;
 pub mod plan;
 pub mod read;
 pub mod resolve;

@@ -20,6 +20,7 @@ use crate::policy::balancer::Balancer;
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::own::{Own, Strategy};
 use crate::policy::channel::ChannelSpec;
+use crate::scenario::import::Imported;
 use crate::workload::spec::Calls;
 
 /// Everything that the runs of one scenario need.
@@ -181,6 +182,9 @@ pub struct ContenderPlan {
     pub name: String,
     /// Its client configuration.
     pub channel: ChannelSpec,
+    /// The configuration of another product that it was read from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
 }
 
 /// One gate, resolved.
@@ -221,7 +225,7 @@ impl Plan {
         assert!(self.contenders.iter().all(|other| other.name != name), "there is a contender `{name}` already");
         let balancer = Strategy::Own(Own::new(name, build));
         let channel = ChannelSpec { balancer, ..self.contenders[self.baseline].channel.clone() };
-        self.contenders.push(ContenderPlan { name: name.to_owned(), channel });
+        self.contenders.push(ContenderPlan { name: name.to_owned(), channel, imported: None });
     }
 
     /// Number of clients.

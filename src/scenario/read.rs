@@ -2,6 +2,7 @@
 //! was refused is struck out, and the rest is read again.
 
 use std::ops::Range;
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -17,6 +18,8 @@ pub struct Reader<'t> {
     pub findings: Findings,
     /// What came from variables.
     pub filled: &'t Filled,
+    /// The folder of the file; `None` where there is only a text.
+    pub folder: Option<&'t Path>,
 }
 
 /// How to get from a table or list to one of its members.

@@ -15,7 +15,7 @@ mod sweep;
 mod tests;
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::diagnose::{Finding, Findings, listed, nearest, printable};
 use super::plan::{Discovery, Plan};
@@ -43,6 +43,8 @@ pub struct Options {
     pub max_calls: u64,
     /// `--max-memory`, in bytes: a plan that may need more is refused.
     pub max_memory: u64,
+    /// Folder that paths in the file begin at. [`load`] takes that of the file; without one no further file is read.
+    pub folder: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             contenders: Vec::new(),
             max_calls: 1_000_000_000,
             max_memory: 4 << 30,
+            folder: None,
         }
     }
 }
@@ -82,7 +85,8 @@ pub fn load(path: &Path, options: &Options) -> Result<Loaded, Findings> {
         findings.push(Finding::outside(format!("the scenario file cannot be read: {error}"), help));
         return Err(findings);
     }
-    parse(&tree::decode(&origin, &bytes)?, &origin, options)
+    let folder = options.folder.clone().or_else(|| path.parent().map(Path::to_path_buf));
+    parse(&tree::decode(&origin, &bytes)?, &origin, &Options { folder, ..options.clone() })
 }
 
 /// Reads the text of a file; `origin` is the file's name in messages, and its stem the scenario's default name.
@@ -103,7 +107,7 @@ pub fn parse(text: &str, origin: &str, options: &Options) -> Result<Loaded, Find
     filled = tree::variables(&root, &variables, &mut findings);
     tree::fill(&mut root, &filled);
 
-    let mut reader = Reader { findings, filled: &filled };
+    let mut reader = Reader { findings, filled: &filled, folder: options.folder.as_deref() };
     let about = About { question: question(text), stem: stem(origin), text, options };
     let plans = unfold(&root, &about, &mut reader);
     match plans {

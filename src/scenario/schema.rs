@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::import::Imported;
 use super::words::{Bound, Errors, Name, Setting, Window, ZoneName};
 use crate::backend::spec::{Abandoned, Cache, Discipline, WarmUp};
 use crate::base::choice::choice;
@@ -300,6 +301,16 @@ pub struct Contender {
     pub health: Option<Setting<health::Spec>>,
     /// Calls wait for a ready backend instead of failing (gRPC's wait-for-ready); by default they fail.
     pub wait_for_ready: Option<bool>,
+    /// No call takes longer, whatever its own deadline (gRPC's `timeout` of a method); by default that of the calls is
+    /// all there is.
+    pub deadline: Option<Duration>,
+    /// A gRPC service config in JSON that gives the settings: a path from the folder of the scenario file.
+    pub service_config: Option<String>,
+    /// An Envoy cluster in YAML or JSON that gives the balancer: a path from the folder of the scenario file.
+    pub envoy_cluster: Option<String>,
+    /// What was read from there, and the balancer where nobody names one.
+    #[serde(skip)]
+    pub imported: Option<(Imported, &'static str)>,
 }
 
 /// `[[expect]]`: a gate, judged over the paired seeds.

@@ -7,6 +7,7 @@ use super::sections::Sections;
 use crate::policy::balancer;
 use crate::policy::channel::ChannelSpec;
 use crate::scenario::diagnose::{Finding, Findings};
+use crate::scenario::import;
 use crate::scenario::plan::ContenderPlan;
 use crate::scenario::schema::Contender;
 use crate::scenario::tree::Node;
@@ -45,7 +46,8 @@ pub fn resolve(file: &Sections, root: &Node<'_, '_>, options: &Options, findings
             findings.push(finding);
             continue;
         };
-        all.push(ContenderPlan { name: name.clone(), channel });
+        let imported = own.imported.as_ref().or(shared.imported.as_ref()).map(|(imported, _)| imported.clone());
+        all.push(ContenderPlan { name: name.clone(), channel, imported });
     }
     let baseline = baseline(file, root, findings);
     let chosen = chosen(&all, file, options, findings);
@@ -66,8 +68,10 @@ fn shared_is_wrong(file: &Sections) -> bool {
 /// A contender's settings, with the shared ones where it has none.
 fn channel(own: &Contender, shared: &Contender, file: &Sections) -> Option<ChannelSpec> {
     let health = own.health.clone().or_else(|| shared.health.clone());
+    let imported = own.imported.as_ref().or(shared.imported.as_ref());
+    let otherwise = || imported.and_then(|(_, name)| import::named(name));
     Some(ChannelSpec {
-        balancer: own.balancer.clone().or_else(|| shared.balancer.clone())?.into(),
+        balancer: own.balancer.clone().or_else(|| shared.balancer.clone()).or_else(otherwise)?.into(),
         retry: setting(own.retry.clone().or_else(|| shared.retry.clone())),
         limit: setting(own.limit.clone().or_else(|| shared.limit.clone())),
         health: match health {
@@ -75,6 +79,7 @@ fn channel(own: &Contender, shared: &Contender, file: &Sections) -> Option<Chann
             None => file.health.clone().flatten(),
         },
         wait_for_ready: own.wait_for_ready.or(shared.wait_for_ready).unwrap_or(false),
+        deadline: own.deadline.or(shared.deadline),
     })
 }
 

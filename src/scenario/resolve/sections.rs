@@ -6,6 +6,7 @@ use toml::de::DeValue;
 use crate::fault;
 use crate::policy::health;
 use crate::scenario::diagnose::{Finding, listed, nearest};
+use crate::scenario::import;
 use crate::scenario::read::Reader;
 use crate::scenario::schema::{Backends, Calls, Clients, Contender, Discovery, Expect, Fault, File, Network};
 use crate::scenario::tree::{Node, Value};
@@ -60,7 +61,10 @@ pub fn read<'t>(value: &Value<'t>, reader: &mut Reader<'t>) -> Sections {
             None => Some(None),
         },
         faults: items(&root, "faults", reader).iter().map(|node| fault(node, reader)).collect(),
-        client: optional(&root, "client", reader),
+        client: {
+            let client = optional(&root, "client", reader);
+            import::fill(client, &root.key("client"), reader)
+        },
         contenders: contenders(&root, reader),
         expects: list(&root, "expect", reader),
     }
@@ -133,7 +137,8 @@ fn contender<'t>(name: &str, node: &Node<'_, 't>, reader: &mut Reader<'t>) -> Op
         reader.findings.push(Finding::error(node.span(), message, format!("write `{{ balancer = \"{balancer}\" }}`")));
         return None;
     }
-    reader.read(value, &format!("the contender `{name}`")).filter(|_| fits)
+    let contender = reader.read(value, &format!("the contender `{name}`")).filter(|_| fits);
+    import::fill(contender, node, reader)
 }
 
 /// A fault: its time and target, and the one key that says what it is.
