@@ -22,6 +22,7 @@ const SCENARIOS: &[(&str, &str)] = &[
     ("closed", include_str!("determinism/closed.toml")),
     ("trouble", include_str!("determinism/trouble.toml")),
     ("ties", include_str!("determinism/ties.toml")),
+    ("reports", include_str!("determinism/reports.toml")),
 ];
 
 fn run_with(plan: &Plan, threads: usize, reversed: bool) -> Study {

@@ -11,6 +11,7 @@ use super::sharing::Sharing;
 use super::spec::{Abandoned, Discipline, Profile};
 use crate::base::dist::Sampler;
 use crate::base::lru::Lru;
+use crate::base::quantity::Factor;
 use crate::base::rand::{Bits, Chance, Draws, Purpose};
 use crate::base::status::Status;
 use crate::base::time::{Duration, Instant};
@@ -26,6 +27,7 @@ pub struct Kind {
     warm_up: Option<(Duration, f64)>,
     cache: Option<(u32, Sampler)>,
     abandoned: Abandoned,
+    probe_demand: Option<f64>,
 }
 
 /// How calls fail by themselves.
@@ -55,6 +57,7 @@ impl Kind {
             warm_up: profile.warm_up.as_ref().map(|warm_up| (warm_up.over, warm_up.factor.value())),
             cache: profile.cache.as_ref().map(|cache| (cache.entries, cache.hit_service.compile())),
             abandoned: profile.abandoned,
+            probe_demand: profile.probe_demand.map(Factor::value),
         })
     }
 
@@ -448,6 +451,26 @@ impl Server {
             Some(sharing) => sharing.len() as u32,
             None => self.queue.len() as u32 + self.running.len(),
         }
+    }
+
+    /// Workers that hold a call.
+    #[inline]
+    pub fn busy(&self) -> u32 {
+        match self.sharing() {
+            Some(sharing) => (sharing.len() as u32).min(self.workers),
+            None => self.running.len() as u32,
+        }
+    }
+
+    /// Workers that may work now.
+    #[inline]
+    pub fn workers(&self) -> u32 {
+        self.workers
+    }
+
+    /// Work that an answer to a balancer's probe takes; `None`: it is answered at once.
+    pub fn probe_demand(&self) -> Option<f64> {
+        self.kind.probe_demand
     }
 
     /// Whether the cache had the key of the call that was started last, once.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::bounds::above_zero;
 use crate::base::dist::Law;
 use crate::base::quantity::{Factor, Ratio};
 use crate::base::status::Status;
@@ -50,6 +51,69 @@ pub struct Profile {
     pub cache: Option<Cache>,
     /// What becomes of work whose client has gone.
     pub abandoned: Abandoned,
+    /// What it says about its load.
+    pub load_reports: Option<LoadReports>,
+    /// Work that an answer to a balancer's probe takes.
+    pub probe_demand: Option<Factor>,
+}
+
+/// What a server says about its load, and how (gRPC backend metrics, ORCA; gRFC A51).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoadReports {
+    /// A report on each reply.
+    pub per_call: bool,
+    /// Reports between replies, to the clients that listen; by default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_of_band: Option<OutOfBand>,
+    /// What was measured this long ago counts 1/e in averages and rates.
+    #[serde(deserialize_with = "above_zero")]
+    pub window: Duration,
+    /// What it calls its utilization.
+    pub utilization: Utilization,
+    /// Share of the group that reports, rounded up: the first so many. The others never do.
+    pub share: Ratio,
+}
+
+impl Default for LoadReports {
+    fn default() -> Self {
+        LoadReports {
+            per_call: true,
+            out_of_band: None,
+            window: Duration::from_secs(1),
+            utilization: Utilization::Cpu,
+            share: Ratio::ONE,
+        }
+    }
+}
+
+/// Load reports between replies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutOfBand {
+    /// From one to the next (10 s is what gRFC A51's clients ask for).
+    #[serde(deserialize_with = "above_zero")]
+    pub period: Duration,
+    /// Share of them that never arrives.
+    pub loss: Ratio,
+}
+
+impl Default for OutOfBand {
+    fn default() -> Self {
+        OutOfBand { period: Duration::from_secs(10), loss: Ratio::ZERO }
+    }
+}
+
+/// Which of ORCA's two utilizations a server fills in besides rates and counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Utilization {
+    /// `cpu_utilization` alone: the busy share of its workers, 1 at most.
+    #[default]
+    Cpu,
+    /// `application_utilization` as well: calls inside, waiting ones included, for each worker. It passes 1 where calls
+    /// wait.
+    Application,
 }
 
 /// Calls that fail by themselves.

@@ -176,6 +176,7 @@ impl Client {
             Action::Cancel { attempt, .. } => self.cancel(state, now, attempt),
             Action::Connect(address) => self.connect(state, address),
             Action::Probe { probe, address } => self.probe(state, now, probe, address),
+            Action::Watch(_) => {}
             // Discovery is static.
             Action::Resolve => {}
         }

@@ -94,6 +94,8 @@ impl Channel {
             Input::ConnectFailed(address) => self.on_connect_failed(now, address),
             Input::Disconnected(address) => self.on_disconnected(now, address),
             Input::Probed { probe, took, ok, load } => self.on_probed(now, probe, took, ok, load.as_ref()),
+            Input::Reported { address, load } => self.on_reported(now, address, Some(&load)),
+            Input::Idle(address) => self.on_reported(now, address, None),
             Input::Abandon(call) => self.on_abandon(now, call),
         }
         self.collect_wants(now);
@@ -405,6 +407,11 @@ impl Channel {
 
     fn endpoints_changed(&mut self, now: Instant) {
         self.balancer.on_endpoints(now, &self.table.view());
+        self.pick_again(now);
+    }
+
+    /// Asks again for all calls that wait.
+    fn pick_again(&mut self, now: Instant) {
         for _ in 0..self.waiting.len() {
             let Some((slot, generation)) = self.waiting.pop_front() else { break };
             if self.calls.is_waiting(slot, generation) {
@@ -460,6 +467,16 @@ impl Channel {
         }
     }
 
+    /// What a watched endpoint says by itself: a report, or that it is idle.
+    fn on_reported(&mut self, now: Instant, address: Address, load: Option<&LoadReport>) {
+        let Some(endpoint) = self.table.at(address) else { return };
+        let feedback = match load {
+            Some(load) => Feedback::Reported { endpoint, load },
+            None => Feedback::Idle { endpoint },
+        };
+        self.feed_back(now, &feedback);
+    }
+
     /// Takes over what the machines decided meanwhile.
     #[inline(always)]
     fn collect_wants(&mut self, now: Instant) {
@@ -480,12 +497,19 @@ impl Channel {
         while let Some(want) = next {
             match want {
                 Want::Resolve => self.actions.push(Action::Resolve),
+                Want::PickAgain => self.pick_again(now),
                 Want::Connect(id) => {
                     if let Some(address) = self.table.get(id).map(|entry| entry.address) {
                         self.connect(now, address);
                     }
                 }
                 Want::Probe(endpoint) => self.probe(Probe { endpoint, number: BALANCER_PROBE }),
+                Want::Watch(id) => {
+                    let entry = self.table.get(id).filter(|entry| entry.connectivity == Connectivity::Ready);
+                    if let Some(address) = entry.map(|entry| entry.address) {
+                        self.actions.push(Action::Watch(address));
+                    }
+                }
             }
             next = self.balancer.poll_want();
         }
@@ -511,8 +535,8 @@ impl Channel {
     }
 }
 
-/// Number of a probe that a balancer asked for: no health checker gives it.
-const BALANCER_PROBE: u32 = u32::MAX;
+/// Number of a probe that a balancer asked for: no health checker gives it. Its answer carries a load report.
+pub const BALANCER_PROBE: u32 = u32::MAX;
 
 /// A retry goes to an endpoint that the call has not tried, while one is ready: the balancer is asked again a few
 /// times, as Envoy's previous-hosts predicate does; if it insists, the next untried one in the list takes the call.

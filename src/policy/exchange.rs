@@ -62,6 +62,15 @@ pub enum Input {
         /// What else it says.
         load: Option<LoadReport>,
     },
+    /// A watched endpoint sent a load report out of band.
+    Reported {
+        /// Where it is.
+        address: Address,
+        /// The report.
+        load: LoadReport,
+    },
+    /// A watched endpoint says that it has nothing to do.
+    Idle(Address),
     /// The application gives a call up.
     Abandon(CallId),
 }
@@ -80,6 +89,8 @@ pub enum Action {
         /// Where it goes.
         address: Address,
     },
+    /// Hear what an endpoint says by itself, over the connection that is there.
+    Watch(Address),
     /// Send an attempt.
     Send {
         /// Which.

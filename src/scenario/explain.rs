@@ -266,7 +266,6 @@ const LATER: &[(&str, &str)] = &[
     ("breaker", "`limit` and `health` are what there is against failing backends"),
     ("outlier", "`health` finds backends that fail"),
     ("subset", "every client sees all backends"),
-    ("load_reports", "balancers that need no reports are not affected"),
     ("dns", "`\"push\"` with a `delay`, or a `lease`, comes closest"),
     ("replay", "`steps` can follow a measured rate"),
     ("method", "classes differ by `share`, `demand` and `deadline`"),
@@ -274,8 +273,8 @@ const LATER: &[(&str, &str)] = &[
 
 /// Names that mean different balancers in different products.
 const AMBIGUOUS: &[(&str, &str)] = &[
-    ("weighted_round_robin", "in gRPC weights from load reports, elsewhere static weights, `wrr_smooth`"),
-    ("wrr", "in gRPC weights from load reports, elsewhere static weights, `wrr_smooth`"),
+    ("weighted_round_robin", "in gRPC weights from load reports, `orca_wrr`, elsewhere static weights, `wrr_smooth`"),
+    ("wrr", "in gRPC weights from load reports, `orca_wrr`, elsewhere static weights, `wrr_smooth`"),
     ("p2c", "two choices by open calls, `least_request`, or by latency, `peak_ewma`"),
     ("ewma", "plain averages of the latency, or those that follow peaks, `peak_ewma`"),
     ("p2c_ewma", "go-zero's, `gozero_p2c`, Kratos', `kratos_p2c`, or by peaks of the latency, `peak_ewma`"),

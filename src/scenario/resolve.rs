@@ -150,6 +150,7 @@ fn resolve<'t>(root: &Value<'t>, about: &About<'_>, reader: &mut Reader<'t>) -> 
     let network = fleet.as_ref().and_then(|fleet| network::resolve(&file, &root, fleet, findings));
     let contenders = contenders::resolve(&file, &root, about.options, findings);
     contenders::check_keys(&file, calls.as_ref(), &root, findings);
+    contenders::check_reports(&file, &root, findings);
     let faults = faults::resolve(&file, &root, fleet.as_ref(), times.as_ref(), findings);
     let scene = Scene { times, contenders: contenders.as_ref(), file: &file, text: about.text };
     let expects = gates::resolve(&scene, &root, findings);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::import::Imported;
 use super::words::{Bound, Errors, Name, Setting, Window, ZoneName};
-use crate::backend::spec::{Abandoned, Cache, Discipline, WarmUp};
+use crate::backend::spec::{Abandoned, Cache, Discipline, LoadReports, WarmUp};
 use crate::base::choice::choice;
 use crate::base::dist::Law;
 use crate::base::quantity::{Factor, Rate, Ratio};
@@ -168,6 +168,14 @@ pub struct Backends {
     /// What becomes of work whose client has gone.
     #[serde(default)]
     pub abandoned: Abandoned,
+    /// What each says about its load, for balancers that listen (gRPC's backend metrics, ORCA); `{}` is a report on
+    /// each reply. By default nothing.
+    #[serde(default)]
+    pub load_reports: Option<LoadReports>,
+    /// Work that the answer to a balancer's probe takes, in shares of a call's: it waits and is served like one. By
+    /// default a probe costs nothing.
+    #[serde(default)]
+    pub probe_demand: Option<Factor>,
 }
 
 /// `[network]`: delays are one way.

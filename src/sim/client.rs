@@ -7,7 +7,9 @@ use super::engine::{World, kind};
 use super::flight::{Flight, Flights, Leg};
 use super::link::{CONNECT_TIMEOUT, Place};
 use super::queue::Event;
+use super::reports;
 use crate::base::id::{Address, AttemptId, BackendId, ClientId};
+use crate::base::load::LoadReport;
 use crate::base::rand::{Purpose, Seed, mix};
 use crate::base::status::{Cause, Failure, Outcome};
 use crate::base::time::{Duration, Instant};
@@ -66,7 +68,7 @@ impl Client {
         }
     }
 
-    fn draw_key(&mut self) -> u64 {
+    pub(super) fn draw_key(&mut self) -> u64 {
         self.sent += 1;
         mix(self.key ^ mix(self.sent))
     }
@@ -84,7 +86,13 @@ pub(super) enum Message {
     /// A connection broke.
     Disconnected(Address),
     /// A probe is on its way or was answered.
-    Probe { probe: Probe, address: Address, client: ClientId, sent: Instant, ok: bool },
+    Probe { probe: Probe, address: Address, client: ClientId, sent: Instant, ok: bool, load: Option<LoadReport> },
+    /// A client wants to hear what a backend says by itself.
+    Watch { address: Address, client: ClientId },
+    /// A load report out of band.
+    Report { address: Address, load: LoadReport },
+    /// A backend has nothing to do.
+    Idle(Address),
     /// The place is free.
     Free,
 }
@@ -171,6 +179,7 @@ impl<S: Sink> World<'_, S> {
             Action::Cancel { attempt, tag, .. } => self.cancel(client, attempt, tag),
             Action::Connect(address) => self.connect(client, address),
             Action::Probe { probe, address } => self.probe(client, probe, address),
+            Action::Watch(address) => self.watch(client, address),
             // The registries that exist so far push every change by themselves.
             Action::Resolve => {}
             Action::Send { .. } | Action::Complete { .. } => unreachable!("handled where calls are"),
@@ -282,9 +291,19 @@ impl<S: Sink> World<'_, S> {
         }
         self.land(flight);
         if !gone {
-            self.clients[client].channel.replied(self.now, attempt, outcome, None);
+            if self.reports.is_some() {
+                self.replied_with_report(client, flight, attempt, outcome);
+            } else {
+                self.clients[client].channel.replied(self.now, attempt, outcome, None);
+            }
             self.drain(client);
         }
+    }
+
+    #[cold]
+    fn replied_with_report(&mut self, client: usize, flight: u32, attempt: AttemptId, outcome: Outcome) {
+        let load = self.reports.as_mut().and_then(|reports| reports.take_reply(flight, outcome));
+        self.clients[client].channel.replied(self.now, attempt, outcome, load.as_ref());
     }
 
     #[inline(always)]
@@ -410,12 +429,16 @@ impl<S: Sink> World<'_, S> {
         let draw_key = self.clients[client].draw_key();
         let delay = self.network.one_way(&from, &to, draw_key, 0, Purpose::Outbound);
         let client = ClientId(client as u32);
-        let handle = self.messages.add(Message::Probe { probe, address, client, sent: self.now, ok: false });
+        let handle = self.messages.add(Message::Probe { probe, address, client, sent: self.now, ok: false, load: None });
         self.queue.push(Event::new(self.now + delay, kind::PROBE, client.0, handle));
     }
 
     pub(super) fn on_probe_arrives(&mut self, client: u32, handle: u32) {
-        let Message::Probe { probe, address, client: id, sent, .. } = self.messages.take(handle) else { return };
+        let (probe, address, id, sent) = match self.messages.take(handle) {
+            Message::Probe { probe, address, client, sent, .. } => (probe, address, client, sent),
+            Message::Watch { address, client } => return self.on_watch_arrives(client, address),
+            _ => return,
+        };
         let client = client as usize;
         let (from, to) = (self.clients[client].place, self.place(BackendId(address.0)));
         let backend = &self.backends[address.index()];
@@ -425,8 +448,12 @@ impl<S: Sink> World<'_, S> {
         }
         let ok = cut.is_none() && backend.accepts();
         let draw_key = self.clients[client].draw_key();
+        if ok && reports::is_balancers(probe) {
+            let message = Message::Probe { probe, address, client: id, sent, ok, load: None };
+            return self.ask(BackendId(address.0), message, draw_key);
+        }
         let delay = self.network.one_way(&to, &from, draw_key, 0, Purpose::Inbound);
-        self.tell(client, delay, Message::Probe { probe, address, client: id, sent, ok });
+        self.tell(client, delay, Message::Probe { probe, address, client: id, sent, ok, load: None });
     }
 
     pub(super) fn deliver(&mut self, client: usize, message: Message) {
@@ -435,8 +462,10 @@ impl<S: Sink> World<'_, S> {
             Message::Connected(address) => self.connected(client, address),
             Message::ConnectFailed(address) => Input::ConnectFailed(address),
             Message::Disconnected(address) => Input::Disconnected(address),
-            Message::Probe { probe, sent, ok, .. } => Input::Probed { probe, took: self.now - sent, ok, load: None },
-            Message::Free => return,
+            Message::Probe { probe, sent, ok, load, .. } => Input::Probed { probe, took: self.now - sent, ok, load },
+            Message::Report { address, load } => Input::Reported { address, load },
+            Message::Idle(address) => Input::Idle(address),
+            Message::Watch { .. } | Message::Free => return,
         };
         self.input(client, input);
     }

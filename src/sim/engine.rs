@@ -20,6 +20,7 @@ use super::link::Network;
 use super::lookahead::Ahead;
 use super::queue::{Event, Queue};
 use super::registry::Registry;
+use super::reports::Reports;
 use super::server::{Backend, Lasting};
 
 /// Kinds of events. At one instant: control, then what frees capacity, then timers, then what asks for it, so
@@ -33,12 +34,15 @@ pub(super) mod kind {
     pub(in crate::sim) const CANCEL: u8 = 9;
     pub(in crate::sim) const REPLY: u8 = 10;
     pub(in crate::sim) const MESSAGE: u8 = 11;
+    pub(in crate::sim) const REPORT: u8 = 12;
     pub(in crate::sim) const TIMER: u8 = 16;
     pub(in crate::sim) const PROBE: u8 = 24;
     pub(in crate::sim) const ARRIVE: u8 = 25;
     pub(in crate::sim) const USER: u8 = 26;
     /// The next birth of an open workload comes after everything else of its instant.
     pub(in crate::sim) const BIRTH: u8 = 27;
+    /// A backend that begins idle says so once everybody who begins at this instant can have asked.
+    pub(in crate::sim) const IDLE: u8 = 28;
 }
 
 /// What a run says of itself besides its records.
@@ -81,6 +85,9 @@ pub(super) struct World<'a, S: Sink> {
     pub(super) next_birth: Birth,
     pub(super) script: Vec<(Instant, Effect)>,
     pub(super) surges: Vec<(fault::effect::Cause, f64)>,
+    /// What servers say about themselves; `None` while nobody reports and nobody asks.
+    pub(super) reports: Option<Box<Reports>>,
+    pub(super) seed: Seed,
     pub(super) sink: &'a mut S,
     /// Calls that are counted and still open.
     counted_open: u64,
@@ -130,12 +137,14 @@ impl<'a, S: Sink> World<'a, S> {
             next_birth: Birth::NEVER,
             script: timeline.to_vec(),
             surges: Vec::new(),
+            reports: Reports::new(plan, &seed),
             sink,
             counted_open: 0,
             next_call: 0,
             count_from: Instant::ZERO + plan.warmup,
             count_until: Instant::ZERO + plan.duration,
             finish: Finish::default(),
+            seed,
         }
     }
 
@@ -144,6 +153,7 @@ impl<'a, S: Sink> World<'a, S> {
         for number in 0..self.script.len() {
             self.queue.push(Event::new(self.script[number].0, kind::EFFECT, 0, number as u32));
         }
+        self.begin_reports();
         let list = self.registry.list();
         for client in 0..self.clients.len() {
             self.begin_client(client, list.clone());
@@ -207,6 +217,8 @@ impl<'a, S: Sink> World<'a, S> {
             kind::REGISTRY => self.on_registry_due(BackendId(entity)),
             kind::DRAINED => self.on_drained(BackendId(entity)),
             kind::RELIST => self.on_relist(),
+            kind::REPORT => self.on_report_due(BackendId(entity)),
+            kind::IDLE => self.on_idle_due(BackendId(entity)),
             other => unreachable!("an event of kind {other}"),
         }
     }

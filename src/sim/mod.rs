@@ -9,6 +9,7 @@ mod link;
 mod lookahead;
 pub mod queue;
 mod registry;
+mod reports;
 mod script;
 mod server;
 

@@ -34,6 +34,7 @@ impl<S: Sink> World<'_, S> {
                 let product = all.iter().map(|(_, fraction)| fraction).product();
                 self.backends[backend.index()].server.set_workers(self.now, product);
                 self.arm_server(backend);
+                self.meter(backend);
             }
             Effect::Errors { backend, cause, law } => {
                 let all = &mut self.lasting.entry(backend).or_default().errors;
@@ -90,6 +91,7 @@ impl<S: Sink> World<'_, S> {
         let entry = &mut self.backends[backend.index()];
         entry.life = Life::Up;
         entry.server.restart(self.now);
+        self.restart_reports(backend);
         if was == Life::Silent {
             self.break_lost(|flight| flight.backend == backend);
         }

@@ -8,6 +8,7 @@ use super::engine::{World, kind};
 use super::flight::Leg;
 use super::link::Place;
 use super::queue::Event;
+use super::reports::PROBE_JOB;
 use crate::backend::server::{Arrival, Kind, Offered, Server};
 use crate::base::id::{BackendId, RegionId, ZoneId};
 use crate::base::rand::Purpose;
@@ -155,14 +156,25 @@ impl<S: Sink> World<'_, S> {
             Offered::Inside => {
                 entry.leg = Leg::Inside;
                 self.put_arrived(id);
+                if self.reports.is_some() {
+                    self.note_arrival(id, flight);
+                }
                 self.arm_server(id);
             }
-            Offered::Full => self.travel_back(flight, Duration::ZERO, Err(Failure::of(Cause::QueueFull))),
+            Offered::Full => self.refuse(flight, id, Duration::ZERO, Failure::of(Cause::QueueFull)),
             Offered::Fails { status, after } => {
                 self.put_arrived(id);
-                self.travel_back(flight, after, Err(Failure::backend(status)));
+                self.refuse(flight, id, after, Failure::backend(status));
             }
         }
+    }
+
+    /// An attempt is answered without having been inside.
+    fn refuse(&mut self, flight: u32, backend: BackendId, after: Duration, failure: Failure) {
+        if self.reports.is_some() {
+            self.note_refusal(backend, flight);
+        }
+        self.travel_back(flight, after, Err(failure));
     }
 
     #[inline(always)]
@@ -200,6 +212,12 @@ impl<S: Sink> World<'_, S> {
         let finished = entry.server.finish(self.now);
         let looked = entry.server.take_looked();
         self.arm_server(backend);
+        if self.reports.is_some() {
+            if finished.job & PROBE_JOB != 0 {
+                return self.on_probe_served(backend, &finished);
+            }
+            self.note_served(backend, &finished);
+        }
         let gone = self.flights.at(finished.job).gone;
         self.sink.put(self.now, &Record::Served { backend, busy: finished.busy, wasted: gone });
         if let Some(hit) = looked {
@@ -267,6 +285,7 @@ impl<S: Sink> World<'_, S> {
             self.put_lost_work(backend, busy);
             self.land(flight);
             self.arm_server(backend);
+            self.meter(backend);
         }
     }
 
@@ -283,9 +302,12 @@ impl<S: Sink> World<'_, S> {
     /// What is inside is lost. Loud: every client learns that its connection broke.
     pub(super) fn lose_all(&mut self, backend: BackendId, loud: bool) {
         let lost = self.backends[backend.index()].server.lose_all(self.now);
+        self.meter(backend);
         for (flight, busy) in lost {
             self.put_lost_work(backend, busy);
-            if self.flights.at(flight).gone {
+            if flight & PROBE_JOB != 0 {
+                self.lose_probe(flight);
+            } else if self.flights.at(flight).gone {
                 self.land(flight);
             } else if loud {
                 self.travel_back(flight, Duration::ZERO, Err(Failure::of(Cause::Connection)));

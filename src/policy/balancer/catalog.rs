@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Balancer;
-use super::{hash, learn, nest, rotate, sample, scan};
+use super::{hash, learn, nest, rotate, sample, scan, weigh};
 use crate::base::choice::choice;
 use crate::base::id::{ClientId, RegionId, ZoneId};
 use crate::base::rand::Seed;
@@ -64,6 +64,8 @@ pub struct Card {
     pub family: &'static str,
     /// What it promises besides what all balancers do. The contract suite holds it to it.
     pub promises: &'static [Promise],
+    /// What servers must do for it to be what it is, and the parameter that makes it so, as JSON; empty: always.
+    pub needs: &'static [(Need, &'static str)],
     /// Source of its file; the card is the `//!` head of it.
     source_file: &'static str,
     /// The JSON Schema of its parameters.
@@ -100,6 +102,32 @@ pub enum Promise {
     LittleDisruption,
 }
 
+/// What a balancer may need servers to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Load reports on replies.
+    PerCall,
+    /// Load reports out of band.
+    OutOfBand,
+}
+
+/// What a balancer, or one inside it, needs servers to do, with its name.
+pub fn needs(spec: &Spec) -> Vec<(&'static str, Need)> {
+    fn visit(value: &serde_json::Value, found: &mut Vec<(&'static str, Need)>) {
+        for (key, inside) in value.as_object().into_iter().flatten() {
+            let card = CARDS.iter().find(|card| card.name == key && inside.is_object());
+            let given = inside.to_string();
+            let applies = |when: &str| given.contains(when);
+            let needs = card.into_iter().flat_map(|card| card.needs.iter().map(move |need| (card.name, need)));
+            found.extend(needs.filter(|(_, (_, when))| applies(when)).map(|(name, (need, _))| (name, *need)));
+            visit(inside, found);
+        }
+    }
+    let mut found = Vec::new();
+    visit(&serde_json::to_value(spec).unwrap_or_default(), &mut found);
+    found
+}
+
 /// The labels that every card has, in this order.
 pub const LABELS: &[&str] = &["Origin:", "Observes:", "Cost:", "Draws:", "Fails when:"];
 
@@ -120,7 +148,7 @@ pub fn parameters(card: &Card) -> Vec<serde_json::Value> {
 
 macro_rules! balancers {
     ($( $(#[doc = $doc:literal])* $Variant:ident = $name:literal [$($alias:literal),*] => $family:ident :: $module:ident
-        $(, promises [$($promise:ident),*])?; )*) => {
+        $(, promises [$($promise:ident),*])? $(, needs [$($need:ident $when:literal),*])?; )*) => {
         choice! {
             /// A balancer as a scenario file asks for it.
             pub enum Spec as "balancer" {
@@ -150,6 +178,7 @@ macro_rules! balancers {
             aliases: &[$($alias),*],
             family: stringify!($family),
             promises: &[$($(Promise::$promise),*)?],
+            needs: &[$($((Need::$need, $when)),*)?],
             source_file: include_str!(concat!(stringify!($family), "/", stringify!($module), ".rs")),
             schema: || schemars::schema_for!($family::$module::Config),
         } ),* ];
@@ -190,7 +219,7 @@ balancers! {
     /// A few drawn, and the best of before.
     P2cMemory = "p2c_memory" [] => sample::p2c_memory;
     /// Whoever has nothing to do.
-    JoinIdleQueue = "join_idle_queue" ["jiq"] => sample::join_idle_queue;
+    JoinIdleQueue = "join_idle_queue" ["jiq"] => sample::join_idle_queue, needs [PerCall r#""idle":"reported""#];
     /// The first that has room.
     Pack = "pack" ["first"] => scan::pack;
     /// go-zero's two choices by latency.
@@ -200,7 +229,10 @@ balancers! {
     /// The lowest mean latency times open calls.
     ShortestResponse = "shortest_response" ["shortestresponse", "dubbo.shortestresponse"] => scan::shortest_response;
     /// Dubbo's two choices by reported load.
-    Adaptive = "adaptive" ["dubbo.adaptive"] => sample::adaptive;
+    Adaptive = "adaptive" ["dubbo.adaptive"] => sample::adaptive, needs [PerCall ""];
+    /// Weighted turns by reported load.
+    OrcaWrr = "orca_wrr" ["client_side_weighted_round_robin", "ClientSideWeightedRoundRobin"] => weigh::orca_wrr,
+        needs [PerCall r#""oob":false"#, OutOfBand r#""oob":true"#];
     /// Random by throughput over latency.
     Lalb = "lalb" ["brpc.la", "brpc.locality_aware"] => sample::lalb;
     /// Random by how far below the others a latency is.

@@ -20,9 +20,11 @@ pub mod scan;
 pub mod score;
 #[cfg(test)]
 pub mod testing;
+pub mod weigh;
 pub mod weights;
 
 use crate::base::id::EndpointId;
+pub use crate::base::load::LoadReport;
 use crate::base::status::{Cause, Outcome};
 use crate::base::time::{Duration, Instant};
 
@@ -34,7 +36,8 @@ pub use super::request::Request;
 pub enum Pick {
     /// Send it there.
     To(EndpointId),
-    /// Wait until something changes: an endpoint is connecting, say.
+    /// Wait until something changes: an endpoint is connecting, say, or the balancer wants to
+    /// [be asked again](Want::PickAgain).
     Queue,
     /// Fail the attempt; a call that waits for ready is queued instead.
     Fail(Cause),
@@ -79,19 +82,32 @@ pub enum Feedback<'a> {
         /// What it answered.
         load: Option<&'a LoadReport>,
     },
+    /// A load report came out of band, from an endpoint that is [watched](Want::Watch).
+    Reported {
+        /// Whose.
+        endpoint: EndpointId,
+        /// The report.
+        load: &'a LoadReport,
+    },
+    /// A watched endpoint says that it has nothing left to do. It tells one of those who watch it, drawn at random.
+    Idle {
+        /// Which.
+        endpoint: EndpointId,
+    },
 }
 
-/// What a server says about itself (gRPC backend metrics, ORCA; gRFC A51).
-#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
-pub struct LoadReport {
-    /// Busy share of its workers, 0 to 1 and above.
-    pub utilization: f64,
-    /// Calls it answers per second.
-    pub qps: f64,
-    /// Errors it answers per second.
-    pub eps: f64,
-    /// Calls inside: waiting and in service.
-    pub in_flight: u32,
+impl Feedback<'_> {
+    /// Whom it is about.
+    #[inline(always)]
+    pub fn endpoint(&self) -> EndpointId {
+        match *self {
+            Feedback::Sent { endpoint }
+            | Feedback::Done { endpoint, .. }
+            | Feedback::Probed { endpoint, .. }
+            | Feedback::Reported { endpoint, .. }
+            | Feedback::Idle { endpoint } => endpoint,
+        }
+    }
 }
 
 /// What a balancer wants done.
@@ -99,8 +115,13 @@ pub struct LoadReport {
 pub enum Want {
     /// Connect this endpoint.
     Connect(EndpointId),
-    /// Probe it.
+    /// Ask it how loaded it is.
     Probe(EndpointId),
+    /// Hear what it says by itself, for as long as the connection holds: load reports out of band, where it makes
+    /// them, and that it is idle.
+    Watch(EndpointId),
+    /// Be asked again for the calls that [wait](Pick::Queue).
+    PickAgain,
     /// Resolve the name again.
     Resolve,
 }

@@ -44,6 +44,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("dubbo.roundrobin", r#"{ "wrr_smooth": { "on_reweight": "reset" } }"#),
     // Envoy: lb_policy. Round robin and least request schedule by weight only where weights differ; the ring may be
     // larger than gRPC's.
+    ("envoy.client_side_weighted_round_robin", r#"{ "orca_wrr": { "variant": "envoy", "error_utilization_penalty": 0.0 } }"#),
     ("envoy.least_request", r#"{ "weighted_least_request": {} }"#),
     ("envoy.maglev", r#"{ "maglev": {} }"#),
     ("envoy.random", r#"{ "random": {} }"#),
@@ -63,6 +64,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("grpc.random_subsetting", r#"{ "random_subsetting": {} }"#),
     ("grpc.ring_hash", r#"{ "ring_hash": { "connect": "lazy" } }"#),
     ("grpc.round_robin", r#"{ "round_robin": {} }"#),
+    ("grpc.weighted_round_robin", r#"{ "orca_wrr": {} }"#),
     ("grpc.weighted_target", r#"{ "weighted_target": {} }"#),
     // HAProxy: balance and hash-type.
     ("haproxy.first", r#"{ "pack": {} }"#),

@@ -85,7 +85,7 @@ impl Guard for InFlightLimit {
         match feedback {
             Feedback::Sent { .. } => self.open += 1,
             Feedback::Done { .. } => self.open = self.open.saturating_sub(1),
-            Feedback::Probed { .. } => {}
+            Feedback::Probed { .. } | Feedback::Reported { .. } | Feedback::Idle { .. } => {}
         }
     }
 }

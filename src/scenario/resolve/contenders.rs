@@ -5,6 +5,7 @@ use globset::Glob;
 use super::Options;
 use super::sections::Sections;
 use crate::policy::balancer;
+use crate::policy::balancer::catalog::{Need, needs};
 use crate::policy::channel::ChannelSpec;
 use crate::scenario::diagnose::{Finding, Findings};
 use crate::scenario::import;
@@ -145,6 +146,36 @@ pub fn check_keys(file: &Sections, calls: Option<&Calls>, root: &Node<'_, '_>, f
             let help = "add `keys = { zipf = { count = 10_000, exponent = 1.1 } }` to `[calls]`";
             findings.push(Finding::warning(place, message, help));
         }
+    }
+}
+
+/// Warns of balancers that live on load reports where no backend makes any. It is a warning because what they do then
+/// is defined (gRFC A58: round robin) and may be the question; where some report and others do not, it is no mistake.
+pub fn check_reports(file: &Sections, root: &Node<'_, '_>, findings: &mut Findings) {
+    if file.backends.is_empty() || file.backends.iter().any(Option::is_none) {
+        return;
+    }
+    let reports = || file.backends.iter().flatten().filter_map(|group| group.load_reports.as_ref());
+    let per_call = reports().any(|reports| reports.per_call && !reports.share.is_zero());
+    let out_of_band = reports().any(|reports| reports.out_of_band.is_some() && !reports.share.is_zero());
+    let shared = file.client.as_ref().and_then(|client| client.balancer.as_ref());
+    for (name, contender) in &file.contenders {
+        let own = contender.as_ref().and_then(|contender| contender.balancer.as_ref());
+        let Some(balancer) = own.or(shared) else { continue };
+        let Some((by, need)) = needs(balancer).into_iter().find(|(_, need)| match need {
+            Need::PerCall => !per_call,
+            Need::OutOfBand => !out_of_band,
+        }) else {
+            continue;
+        };
+        let contender = root.key("contenders").key(name).key("balancer");
+        let place = if own.is_some() { contender } else { root.key("client").key("balancer") };
+        let (what, write) = match need {
+            Need::PerCall => ("on its replies", "load_reports = {}"),
+            Need::OutOfBand => ("out of band", "load_reports = { out_of_band = {} }"),
+        };
+        let message = format!("`{by}` of `{name}` lives on load reports, and no backend reports {what}: it learns nothing");
+        findings.push(Finding::warning(place.span(), message, format!("add `{write}` to the `[[backends]]` that report")));
     }
 }
 

@@ -175,6 +175,8 @@ fn profile(group: &Backends) -> Profile {
         warm_up: group.warm_up.clone(),
         cache: group.cache.clone(),
         abandoned: group.abandoned,
+        load_reports: group.load_reports.clone(),
+        probe_demand: group.probe_demand,
     }
 }
 

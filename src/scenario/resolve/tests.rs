@@ -214,3 +214,33 @@ fn a_file_that_is_not_there_is_said_to_be_missing() {
     let refused = load(Path::new("no/such/file.toml"), &Options::default()).unwrap_err();
     assert!(refused.to_string().contains("cannot be read"), "{refused}");
 }
+
+#[test]
+fn who_lives_on_reports_where_nobody_reports_is_told() {
+    let file = |backends: &str, balancer: &str| {
+        format!(
+            "backends = [{{ service = '10ms' }}, {{ service = '10ms'{backends} }}]\n[contenders]\nit = {{ balancer = {balancer} }}\n"
+        )
+    };
+    let told = |backends: &str, balancer: &str| match warnings(&file(backends, balancer)).as_slice() {
+        [] => false,
+        [one] => one.contains("lives on load reports"),
+        more => panic!("{more:?}"),
+    };
+    let (per_call, oob) = (", load_reports = {}", ", load_reports = { per_call = false, out_of_band = {} }");
+    for (balancer, without, with_per_call, with_oob) in [
+        ("'grpc.weighted_round_robin'", true, false, true),
+        ("{ orca_wrr = { oob = true } }", true, true, false),
+        ("{ locality_first = { child = 'orca_wrr' } }", true, false, true),
+        ("'adaptive'", true, false, true),
+        ("{ join_idle_queue = { idle = 'reported' } }", true, false, true),
+        ("'join_idle_queue'", false, false, false),
+        ("'least_request'", false, false, false),
+    ] {
+        assert_eq!(told("", balancer), without, "{balancer}");
+        assert_eq!(told(per_call, balancer), with_per_call, "{balancer} with reports on replies of some");
+        assert_eq!(told(oob, balancer), with_oob, "{balancer} with reports out of band of some");
+        let nobody = ", load_reports = { share = '0%', out_of_band = {} }";
+        assert_eq!(told(nobody, balancer), without, "{balancer} where the share that reports is none");
+    }
+}

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Check, Subject, broken_promises, check, transparent};
 use crate::base::id::EndpointId;
+use crate::base::rand::mix;
 use crate::base::time::{Duration, Instant};
 use crate::policy::balancer::catalog::Promise;
 use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want};
@@ -61,7 +62,8 @@ impl Balancer for Canary {
             return Pick::To(ready[(request.hash_or_random() % ready.len() as u64) as usize]);
         }
         if self.flaw == Flaw::Unstable {
-            self.at += PROCESS_WIDE.fetch_add(1, Ordering::Relaxed) % 2;
+            // Mixed, so that no number of picks brings it back to where it was.
+            self.at += mix(PROCESS_WIDE.fetch_add(1, Ordering::Relaxed)) % 2;
         }
         self.at += 1;
         let pick = ready[(self.at % ready.len() as u64) as usize];

@@ -82,6 +82,10 @@ struct Life {
     open: Vec<(EndpointId, Instant)>,
     connecting: Vec<EndpointId>,
     probing: Vec<EndpointId>,
+    /// Calls that wait, by their number.
+    waiting: Vec<u64>,
+    /// Endpoints that are listened to, some of them no longer there.
+    watched: Vec<EndpointId>,
     deeds: Vec<Deed>,
 }
 
@@ -109,6 +113,8 @@ impl Life {
             open: vec![],
             connecting: vec![],
             probing: vec![],
+            waiting: vec![],
+            watched: vec![],
             deeds: vec![],
         };
         life.note_members();
@@ -127,6 +133,7 @@ impl Life {
             90..93 => self.health(),
             93..96 => self.relist(),
             96..98 => self.answer_probe(),
+            98 => self.hear(),
             _ => self.world.refresh(),
         }
         self.world.advance(Duration::ZERO);
@@ -138,9 +145,15 @@ impl Life {
         let tried: Vec<EndpointId> = if self.script.below(10) == 0 { self.known.clone() } else { vec![] };
         let random = self.script.next_u64();
         let attempt = tried.len().min(1) as u32;
-        let request = Request { hash, random, attempt, tried: &tried, ..Request::plain() };
-        let pick = self.world.pick(&request);
+        self.pick(&Request { hash, random, attempt, tried: &tried, ..Request::plain() })
+    }
+
+    fn pick(&mut self, request: &Request<'_>) -> Result<(), String> {
+        let pick = self.world.pick(request);
         self.deeds.push(Deed::Picked(pick));
+        if pick == Pick::Queue {
+            self.waiting.push(request.random);
+        }
         let Pick::To(id) = pick else { return Ok(()) };
         if !self.world.table.view().ready.contains(&id) {
             let state = self.world.table.get(id).map_or("has left", |_| "is not ready");
@@ -169,7 +182,18 @@ impl Life {
 
     fn report(&mut self) -> LoadReport {
         let level = self.script.below(5) as f64 / 4.0;
-        LoadReport { utilization: level, qps: 100.0 * level, eps: 3.0 * level, in_flight: self.script.below(9) as u32 }
+        let waiting = self.script.below(4) as u32;
+        let time = (self.script.below(4) > 0).then(|| Duration::from_micros(self.script.below(90_000)));
+        LoadReport {
+            utilization: if waiting == 0 { 0.0 } else { 1.5 * level },
+            cpu: level,
+            qps: 100.0 * level,
+            eps: 3.0 * level,
+            in_flight: waiting + self.script.below(9) as u32,
+            waiting,
+            service: time,
+            latency: time,
+        }
     }
 
     fn connection(&mut self) {
@@ -229,6 +253,24 @@ impl Life {
         self.world.balancer.on_feedback(self.world.now, &feedback, &self.world.table.view());
     }
 
+    fn hear(&mut self) {
+        let n = self.watched.len() as u64;
+        if n == 0 {
+            return;
+        }
+        let endpoint = self.watched[self.script.below(n) as usize];
+        let report = self.report();
+        let idle = self.script.below(2) == 0;
+        let feedback = if idle { Feedback::Idle { endpoint } } else { Feedback::Reported { endpoint, load: &report } };
+        self.world.balancer.on_feedback(self.world.now, &feedback, &self.world.table.view());
+    }
+
+    /// Asks again for the calls that wait, as a channel does: here one may be waiting.
+    fn pick_again(&mut self) -> Result<(), String> {
+        let Some(random) = self.waiting.pop() else { return Ok(()) };
+        self.pick(&Request { random, ..Request::plain() })
+    }
+
     fn take_wants(&mut self) -> Result<(), String> {
         for _ in 0..1_000 {
             let Some(want) = self.world.balancer.poll_want() else { return Ok(()) };
@@ -239,6 +281,8 @@ impl Life {
                     self.connecting.push(id);
                 }
                 Want::Probe(id) => self.probing.push(id),
+                Want::Watch(id) => self.watched.push(id),
+                Want::PickAgain => self.pick_again()?,
                 _ => {}
             }
         }

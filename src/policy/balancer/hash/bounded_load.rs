@@ -182,7 +182,7 @@ impl Balancer for BoundedLoad {
         match feedback {
             Feedback::Sent { endpoint } => self.loads.count(*endpoint, 1),
             Feedback::Done { endpoint, .. } => self.loads.count(*endpoint, -1),
-            Feedback::Probed { .. } => {}
+            Feedback::Probed { .. } | Feedback::Reported { .. } | Feedback::Idle { .. } => {}
         }
     }
 }

@@ -75,9 +75,7 @@ impl Children {
 
     /// Tells the child that owns the endpoint.
     pub fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>, endpoints: &Endpoints<'_>) {
-        let (Feedback::Sent { endpoint } | Feedback::Done { endpoint, .. } | Feedback::Probed { endpoint, .. }) =
-            feedback;
-        if let Some(child) = self.owners.get(*endpoint).and_then(|group| self.groups.get_mut(group)) {
+        if let Some(child) = self.owners.get(feedback.endpoint()).and_then(|group| self.groups.get_mut(group)) {
             child.on_feedback(now, feedback, endpoints);
         }
     }

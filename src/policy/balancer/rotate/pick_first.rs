@@ -291,6 +291,7 @@ mod tests {
         let mut wanted = vec![];
         while let Some(want) = world.balancer.poll_want() {
             wanted.push(match want {
+                Want::Watch(_) | Want::PickAgain => panic!("it listens to nobody"),
                 Want::Connect(id) => {
                     world.table.set_connectivity(world.now, id, Connecting);
                     format!("c{}", world.place(id))

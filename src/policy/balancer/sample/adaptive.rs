@@ -2,7 +2,7 @@
 //!
 //! Origin: Dubbo `AdaptiveLoadBalance` and `AdaptiveMetrics`. The moving average of latency that these keep does not
 //! enter the load in the version followed here.
-//! Observes: the utilisation in load reports; successes, requests and when an endpoint was last picked; static
+//! Observes: the CPU utilization in load reports; successes, requests and when an endpoint was last picked; static
 //! weights.
 //! Cost: O(1) a pick.
 //! Draws: two a pick, one more among equals; none of the two for two endpoints.
@@ -51,7 +51,7 @@ struct Adaptive {
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    utilization: f64,
+    cpu: f64,
     requests: u64,
     successes: u64,
     picked: Instant,
@@ -61,13 +61,13 @@ impl Node {
     /// `cpu / (successes / (requests + 1) * weight + 1)`.
     fn load(&self, weight: u32) -> f64 {
         let success = self.successes as f64 / (self.requests + 1) as f64;
-        self.utilization / (success * f64::from(weight) + 1.0)
+        self.cpu / (success * f64::from(weight) + 1.0)
     }
 }
 
 impl Balancer for Adaptive {
     fn on_endpoints(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
-        let new = |_| Node { utilization: 0.0, requests: 0, successes: 0, picked: now };
+        let new = |_| Node { cpu: 0.0, requests: 0, successes: 0, picked: now };
         follow(&mut self.nodes, endpoints, new);
     }
 
@@ -99,16 +99,16 @@ impl Balancer for Adaptive {
             Feedback::Done { endpoint, outcome, load, .. } => {
                 let Some(node) = self.nodes.get_mut(endpoint) else { return };
                 node.successes += u64::from(outcome.is_ok());
-                if let Some(load) = load.filter(|load| load.utilization.is_finite() && load.utilization >= 0.0) {
-                    node.utilization = load.utilization;
+                if let Some(load) = load.filter(|load| load.cpu.is_finite() && load.cpu >= 0.0) {
+                    node.cpu = load.cpu;
                 }
             }
-            Feedback::Probed { .. } => {}
+            Feedback::Probed { .. } | Feedback::Reported { .. } | Feedback::Idle { .. } => {}
         }
     }
 
     fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
-        self.nodes.iter().for_each(|(id, node)| visit("utilization", id, node.utilization));
+        self.nodes.iter().for_each(|(id, node)| visit("cpu", id, node.cpu));
     }
 }
 
@@ -128,12 +128,12 @@ mod tests {
 
     #[test]
     fn success_and_weight_divide_the_load() {
-        let node = Node { utilization: 0.6, requests: 9, successes: 5, picked: Instant::ZERO };
+        let node = Node { cpu: 0.6, requests: 9, successes: 5, picked: Instant::ZERO };
         assert_eq!((node.load(100), node.load(1), node.load(0)), (0.6 / 51.0, 0.6 / 1.5, 0.6));
     }
 
-    fn answer(world: &mut World, place: usize, utilization: f64, ok: bool) {
-        let report = LoadReport { utilization, ..LoadReport::default() };
+    fn answer(world: &mut World, place: usize, cpu: f64, ok: bool) {
+        let report = LoadReport { cpu, ..LoadReport::default() };
         world.sent(world.id(place));
         let outcome = if ok { Ok(()) } else { Err(Failure::of(Cause::Backend)) };
         world.done_with(place, Duration::from_millis(5), outcome, Some(&report));

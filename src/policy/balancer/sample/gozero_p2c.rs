@@ -134,7 +134,7 @@ impl Balancer for GoZero {
                     node.learn(now, took, outcome, self.config.decay_time);
                 }
             }
-            Feedback::Probed { .. } => {}
+            Feedback::Probed { .. } | Feedback::Reported { .. } | Feedback::Idle { .. } => {}
         }
     }
 

@@ -2,13 +2,15 @@
 //! empty, to any.
 //!
 //! Origin: Lu, Xie, Kliot, Geller, Larus, Greenberg, Performance Evaluation 68(11), 2011 (JIQ). A server that becomes
-//! idle joins the list of one dispatcher; here it is the client that it answered last.
-//! Observes: with `idle = "own"` calls that this client has open; with `"reported"` calls inside the server, from the
-//! load reports on its replies and probes. Not weights.
+//! idle joins the list of one dispatcher that it draws at random; it does not know who is next in that list.
+//! Observes: with `idle = "messages"` what servers say when they become idle; with `"own"` calls that this client has
+//! open, which for a single client comes to the same; with `"reported"` calls inside the server, from the load reports
+//! on its replies and probes. Not weights.
 //! Cost: O(1) a pick.
 //! Draws: one where nobody is known to be idle, else none.
-//! Fails when: load is high, because nobody is idle and it becomes a random choice; an idle endpoint is in one list
-//! only and that client has nothing to send; reports are missing with `idle = "reported"`, because it then is random.
+//! Fails when: load is high, because nobody is idle and it becomes a random choice; there are many clients with few
+//! calls, because an idle endpoint is in one list only and that client has nothing to send; reports are missing with
+//! `idle = "reported"`, because it then is random.
 
 use std::collections::VecDeque;
 
@@ -18,7 +20,7 @@ use crate::base::id::EndpointId;
 use crate::base::rand::{Bits, Rand};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
-use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request};
+use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want};
 
 /// Parameters of `join_idle_queue`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -32,8 +34,10 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Idle {
-    /// This client has no call open there. An endpoint that becomes ready is idle.
+    /// It said so, to this client.
     #[default]
+    Messages,
+    /// This client has no call open there. An endpoint that becomes ready is idle.
     Own,
     /// A reply or a probe says that nobody is inside.
     Reported,
@@ -43,7 +47,7 @@ impl Config {
     /// The balancer of one client.
     pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
         let rand = context.seed.stream("join_idle_queue");
-        Box::new(JoinIdleQueue { idle: self.idle, rand, queue: VecDeque::new(), known: vec![] })
+        Box::new(JoinIdleQueue { idle: self.idle, rand, queue: VecDeque::new(), known: vec![], unasked: VecDeque::new() })
     }
 }
 
@@ -55,6 +59,8 @@ struct JoinIdleQueue {
     queue: VecDeque<EndpointId>,
     /// Who was ready before, sorted.
     known: Vec<EndpointId>,
+    /// Who has become ready and was not yet asked to say when it is idle.
+    unasked: VecDeque<EndpointId>,
 }
 
 impl JoinIdleQueue {
@@ -68,11 +74,13 @@ impl JoinIdleQueue {
 impl Balancer for JoinIdleQueue {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
         self.queue.retain(|id| endpoints.is_ready(*id));
-        if self.idle == Idle::Own {
-            for id in endpoints.ready {
-                if self.known.binary_search(id).is_err() && endpoints.in_flight(*id) == 0 {
-                    self.join(*id);
-                }
+        self.unasked.retain(|id| endpoints.is_ready(*id));
+        for id in endpoints.ready {
+            match self.idle {
+                _ if self.known.binary_search(id).is_ok() => {}
+                Idle::Own if endpoints.in_flight(*id) == 0 => self.join(*id),
+                Idle::Messages => self.unasked.push_back(*id),
+                Idle::Own | Idle::Reported => {}
             }
         }
         self.known.clear();
@@ -94,6 +102,7 @@ impl Balancer for JoinIdleQueue {
 
     fn on_feedback(&mut self, _now: Instant, feedback: &Feedback<'_>, endpoints: &Endpoints<'_>) {
         let (endpoint, idle) = match (*feedback, self.idle) {
+            (Feedback::Idle { endpoint }, Idle::Messages) => (endpoint, true),
             (Feedback::Done { endpoint, .. }, Idle::Own) => (endpoint, endpoints.in_flight(endpoint) == 0),
             (Feedback::Done { endpoint, load: Some(load), .. }, Idle::Reported)
             | (Feedback::Probed { endpoint, load: Some(load), ok: true, .. }, Idle::Reported) => {
@@ -105,6 +114,10 @@ impl Balancer for JoinIdleQueue {
             self.join(endpoint);
         }
     }
+
+    fn poll_want(&mut self) -> Option<Want> {
+        self.unasked.pop_front().map(Want::Watch)
+    }
 }
 
 #[cfg(test)]
@@ -115,9 +128,37 @@ mod tests {
     use crate::policy::balancer::testing::{World, listing};
     use crate::policy::endpoints::Health;
 
+    fn own() -> Config {
+        Config { idle: Idle::Own }
+    }
+
+    fn says_idle(world: &mut World, place: usize) {
+        let feedback = Feedback::Idle { endpoint: world.id(place) };
+        world.balancer.on_feedback(world.now, &feedback, &world.table.view());
+    }
+
+    #[test]
+    fn who_says_that_it_is_idle_gets_one_call() {
+        let mut world = World::equal(4, &Config::default());
+        let asked: Vec<Want> = std::iter::from_fn(|| world.balancer.poll_want()).collect();
+        assert_eq!(asked, [0, 1, 2, 3].map(|i| Want::Watch(world.id(i))));
+        for place in [2, 0, 2] {
+            says_idle(&mut world, place);
+        }
+        assert_eq!([world.send(), world.send()], [2, 0], "each is in the list once");
+        world.done(2, Duration::ZERO, Ok(()));
+        let others = (0..40).filter(|_| world.send() != 2).count();
+        assert!(others > 15, "that this client has no call open there says nothing");
+        says_idle(&mut world, 3);
+        world.health(3, Health::Failed);
+        world.health(3, Health::Healthy);
+        assert_eq!(world.balancer.poll_want(), Some(Want::Watch(world.id(3))), "asked again after it was away");
+        assert_eq!(world.balancer.poll_want(), None);
+    }
+
     #[test]
     fn the_idle_go_first_in_the_order_they_became_so() {
-        let mut world = World::equal(4, &Config::default());
+        let mut world = World::equal(4, &own());
         let places: Vec<usize> = (0..4).map(|_| world.send()).collect();
         assert_eq!(places, [0, 1, 2, 3]);
         for place in [2, 0] {
@@ -131,7 +172,7 @@ mod tests {
 
     #[test]
     fn whoever_is_not_ready_leaves_the_list_and_returns_idle() {
-        let mut world = World::equal(3, &Config::default());
+        let mut world = World::equal(3, &own());
         world.health(0, Health::Failed);
         assert_eq!(world.send(), 1);
         world.health(0, Health::Healthy);
@@ -148,6 +189,7 @@ mod tests {
             world.sent(world.id(place));
             world.done_with(place, Duration::ZERO, Ok(()), Some(&report(in_flight)));
         }
+        assert_eq!(world.balancer.poll_want(), None, "reports come by themselves");
         assert_eq!([world.send(), world.send()], [2, 0], "each is in the list once");
         world.done(2, Duration::ZERO, Ok(()));
         let others = (0..40).filter(|_| world.send() != 2).count();

@@ -164,7 +164,7 @@ impl Balancer for Kratos {
                 }
                 node.learn(now, took, outcome, self.config.tau);
             }
-            Feedback::Probed { .. } => {}
+            Feedback::Probed { .. } | Feedback::Reported { .. } | Feedback::Idle { .. } => {}
         }
     }
 
