@@ -375,6 +375,7 @@ fn listings(plan: &Plan) -> Arc<[Listing]> {
             weight: group.weight,
             zone: group.zone,
             region: plan.region_of(group.zone),
+            started: None,
         }
     };
     initial.map(listing).collect()

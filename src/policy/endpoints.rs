@@ -24,6 +24,8 @@ pub struct Listing {
     pub zone: ZoneId,
     /// The region of that zone.
     pub region: RegionId,
+    /// When its process was started; `None`: long ago.
+    pub started: Option<Instant>,
 }
 
 /// gRPC's connectivity states (<https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html>).
@@ -71,6 +73,8 @@ pub struct Endpoint {
     pub health: Health,
     /// When it last became ready: slow start counts from here.
     pub ready_since: Instant,
+    /// When its process was started, by the list; `None`: long ago.
+    pub started: Option<Instant>,
     /// Its place in the resolver's answer, for the name.
     listing: u32,
     /// False once it has left.
@@ -277,6 +281,7 @@ impl Table {
         entry.weight = listing.weight;
         entry.zone = listing.zone;
         entry.region = listing.region;
+        entry.started = listing.started;
         entry.listing = place as u32;
         entry.listed = true;
         entry.id
@@ -297,6 +302,7 @@ impl Table {
             connectivity: Connectivity::Idle,
             health: Health::Healthy,
             ready_since: Instant::ZERO,
+            started: listing.started,
             listing: place as u32,
             listed: true,
         };
@@ -436,6 +442,7 @@ mod tests {
             weight,
             zone: ZoneId(0),
             region: RegionId(0),
+            started: None,
         }
     }
 

@@ -429,7 +429,8 @@ impl<S: Sink> World<'_, S> {
         let draw_key = self.clients[client].draw_key();
         let delay = self.network.one_way(&from, &to, draw_key, 0, Purpose::Outbound);
         let client = ClientId(client as u32);
-        let handle = self.messages.add(Message::Probe { probe, address, client, sent: self.now, ok: false, load: None });
+        let handle =
+            self.messages.add(Message::Probe { probe, address, client, sent: self.now, ok: false, load: None });
         self.queue.push(Event::new(self.now + delay, kind::PROBE, client.0, handle));
     }
 

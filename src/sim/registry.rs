@@ -63,6 +63,7 @@ impl Registry {
                 weight: group.weight,
                 zone: group.zone,
                 region: plan.region_of(group.zone),
+                started: None,
             });
             let phase = if period > 0 { rand.below(period) } else { 0 };
             let listed = number < group.count;
@@ -97,6 +98,7 @@ impl Registry {
     pub(super) fn on_up(&mut self, now: Instant, backend: BackendId) {
         let entry = &mut self.entries[backend.index()];
         entry.mute = entry.mute.saturating_sub(1);
+        self.all[backend.index()].started = Some(now);
         if matches!(self.mode, Mode::Static) || entry.mute > 0 || self.outages > 0 {
             return;
         }

@@ -319,7 +319,9 @@ impl<S: Sink> World<'_, S> {
     /// where answering takes work.
     pub(super) fn ask(&mut self, backend: BackendId, message: Message, draw_key: u64) {
         self.ensure_meters();
-        let Some(demand) = self.backends[backend.index()].server.probe_demand() else { return self.answer_probe(backend, message, true) };
+        let Some(demand) = self.backends[backend.index()].server.probe_demand() else {
+            return self.answer_probe(backend, message, true);
+        };
         let handle = self.messages.add(message.clone());
         let job = PROBE_JOB | handle;
         let arrival = Arrival { job, draw_key, attempt: 0, key: None, demand };

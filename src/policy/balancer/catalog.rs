@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Balancer;
-use super::{hash, learn, nest, rotate, sample, scan, weigh};
+use super::{hash, learn, nest, probe, rotate, sample, scan, weigh};
 use crate::base::choice::choice;
 use crate::base::id::{ClientId, RegionId, ZoneId};
 use crate::base::rand::Seed;
@@ -233,6 +233,13 @@ balancers! {
     /// Weighted turns by reported load.
     OrcaWrr = "orca_wrr" ["client_side_weighted_round_robin", "ClientSideWeightedRoundRobin"] => weigh::orca_wrr,
         needs [PerCall r#""oob":false"#, OutOfBand r#""oob":true"#];
+    /// Probes tell who is not crowded, and the fastest of those takes it.
+    Prequal = "prequal" [] => probe::prequal;
+    /// Ranked by queues and service times, each held to the rate of its answers.
+    C3 = "c3" [] => probe::c3, needs [PerCall ""];
+    /// Two choices by reported utilization, errors and open calls.
+    ChoiceOf2Utilization = "choice_of_2_utilization" ["netflix.choice_of_2"] => probe::choice_of_2_utilization,
+        needs [PerCall ""];
     /// Random by throughput over latency.
     Lalb = "lalb" ["brpc.la", "brpc.locality_aware"] => sample::lalb;
     /// Random by how far below the others a latency is.

@@ -13,6 +13,7 @@ pub mod members;
 pub mod nest;
 pub mod own;
 pub mod presets;
+pub mod probe;
 pub mod read;
 pub mod rotate;
 pub mod sample;

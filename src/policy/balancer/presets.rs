@@ -44,7 +44,10 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("dubbo.roundrobin", r#"{ "wrr_smooth": { "on_reweight": "reset" } }"#),
     // Envoy: lb_policy. Round robin and least request schedule by weight only where weights differ; the ring may be
     // larger than gRPC's.
-    ("envoy.client_side_weighted_round_robin", r#"{ "orca_wrr": { "variant": "envoy", "error_utilization_penalty": 0.0 } }"#),
+    (
+        "envoy.client_side_weighted_round_robin",
+        r#"{ "orca_wrr": { "variant": "envoy", "error_utilization_penalty": 0.0 } }"#,
+    ),
     ("envoy.least_request", r#"{ "weighted_least_request": {} }"#),
     ("envoy.maglev", r#"{ "maglev": {} }"#),
     ("envoy.random", r#"{ "random": {} }"#),

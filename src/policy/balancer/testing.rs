@@ -35,6 +35,7 @@ pub fn listing(i: u32, weight: u32) -> Listing {
         weight,
         zone: ZoneId(0),
         region: RegionId(0),
+        started: None,
     }
 }
 

@@ -174,8 +174,13 @@ pub fn check_reports(file: &Sections, root: &Node<'_, '_>, findings: &mut Findin
             Need::PerCall => ("on its replies", "load_reports = {}"),
             Need::OutOfBand => ("out of band", "load_reports = { out_of_band = {} }"),
         };
-        let message = format!("`{by}` of `{name}` lives on load reports, and no backend reports {what}: it learns nothing");
-        findings.push(Finding::warning(place.span(), message, format!("add `{write}` to the `[[backends]]` that report")));
+        let message =
+            format!("`{by}` of `{name}` lives on load reports, and no backend reports {what}: it learns nothing");
+        findings.push(Finding::warning(
+            place.span(),
+            message,
+            format!("add `{write}` to the `[[backends]]` that report"),
+        ));
     }
 }
 

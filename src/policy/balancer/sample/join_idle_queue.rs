@@ -47,7 +47,13 @@ impl Config {
     /// The balancer of one client.
     pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
         let rand = context.seed.stream("join_idle_queue");
-        Box::new(JoinIdleQueue { idle: self.idle, rand, queue: VecDeque::new(), known: vec![], unasked: VecDeque::new() })
+        Box::new(JoinIdleQueue {
+            idle: self.idle,
+            rand,
+            queue: VecDeque::new(),
+            known: vec![],
+            unasked: VecDeque::new(),
+        })
     }
 }
 

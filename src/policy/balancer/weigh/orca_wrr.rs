@@ -264,7 +264,8 @@ impl OrcaWrr {
         let known = &self.known;
         let is_new = |id: EndpointId| known.get(id).is_none();
         let newcomers: Vec<EndpointId> = endpoints.ready.iter().copied().filter(|id| is_new(*id)).collect();
-        let new = |id| endpoints.get(id).map_or(Known::new(Instant::NEVER, 1), |e| Known::new(Instant::NEVER, e.weight));
+        let new =
+            |id| endpoints.get(id).map_or(Known::new(Instant::NEVER, 1), |e| Known::new(Instant::NEVER, e.weight));
         follow(&mut self.known, endpoints, new);
         self.unasked.retain(|id| endpoints.is_ready(*id));
         for endpoint in endpoints.ready.iter().filter_map(|id| endpoints.get(*id)) {
@@ -320,7 +321,9 @@ impl Balancer for OrcaWrr {
 
     fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>, _endpoints: &Endpoints<'_>) {
         match *feedback {
-            Feedback::Done { endpoint, load: Some(load), .. } if !self.config.oob => self.on_report(now, endpoint, load),
+            Feedback::Done { endpoint, load: Some(load), .. } if !self.config.oob => {
+                self.on_report(now, endpoint, load)
+            }
             Feedback::Reported { endpoint, load } if self.config.oob => self.on_report(now, endpoint, load),
             _ => {}
         }
