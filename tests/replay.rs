@@ -29,8 +29,42 @@ const SCENARIO: &str = r#"
     ring_hash = { balancer = "ring_hash", retry = { attempts = 2, backoff = "5ms" } }
 "#;
 
+/// Servers of two sizes that say how loaded they are, in every way.
+const REPORTS: &str = r#"
+    name = "replay"
+    duration = "2500ms"
+    warmup = "500ms"
+    drain = "2s"
+    seeds = 1
+    calls = { rate = "300/s", deadline = "200ms" }
+    clients = [{ count = 2 }]
+    faults = [{ at = "1s", for = "200ms", crash = {}, target = { count = 1 } }]
+    [[backends]]
+    count = 2
+    workers = 8
+    service = { exponential = { mean = "10ms" } }
+    load_reports = { out_of_band = { period = "100ms", loss = "10%" } }
+    [[backends]]
+    count = 2
+    workers = 2
+    errors = "1%"
+    service = { exponential = { mean = "10ms" } }
+    load_reports = { out_of_band = { period = "100ms" } }
+    probe_demand = 0.01
+    [contenders]
+    idle = { balancer = "join_idle_queue" }
+    out_of_band = { balancer = { orca_wrr = { oob = true, blackout = "300ms" } } }
+    per_call = { balancer = { orca_wrr = { blackout = "300ms" } } }
+    prequal = { balancer = { prequal = { probe_timeout = "50ms" } } }
+    prequal_sync = { balancer = { prequal = { mode = "sync", probe_timeout = "50ms" } } }
+"#;
+
 fn plan() -> Plan {
-    let loaded = scenario::resolve::parse(SCENARIO, "replay.toml", &Default::default());
+    parsed(SCENARIO)
+}
+
+fn parsed(text: &str) -> Plan {
+    let loaded = scenario::resolve::parse(text, "replay.toml", &Default::default());
     loaded.unwrap_or_else(|findings| panic!("{}", findings.render(false))).plans.remove(0)
 }
 
@@ -46,8 +80,14 @@ fn check(contender: usize) {
     let plan = plan();
     let tapes = record(&plan, contender);
     assert_eq!(tapes.len(), 3);
+    same_again(&plan, contender, &tapes);
+    tapes.iter().for_each(|tape| assert_eventful(&plan.contenders[contender].name, tape));
+}
+
+/// Fresh channels want the same at every turn.
+fn same_again(plan: &Plan, contender: usize, tapes: &[Vec<Turn>]) {
     let name = &plan.contenders[contender].name;
-    for (client, (tape, mut fresh)) in tapes.iter().zip(live::channels(&plan, contender, plan.seeds[0])).enumerate() {
+    for (client, (tape, mut fresh)) in tapes.iter().zip(live::channels(plan, contender, plan.seeds[0])).enumerate() {
         let again = tape::replay(&mut fresh, tape);
         for (number, (turn, actions)) in tape.iter().zip(&again).enumerate() {
             assert_eq!(
@@ -57,7 +97,42 @@ fn check(contender: usize) {
             );
         }
         assert!(tape.is_sorted_by_key(|turn| turn.now), "{name}, client {client}: time ran backwards");
-        assert_eventful(name, tape);
+    }
+}
+
+/// What a balancer that listens needs to hear.
+fn hears(name: &str, turn: &Turn) -> bool {
+    let Stir::Input(input) = &turn.stir else { return false };
+    match (name, input) {
+        ("idle", Input::Idle(_)) => true,
+        ("out_of_band", Input::Reported { load, .. }) => load.qps > 0.0 && load.cpu > 0.0,
+        ("per_call", Input::Replied { outcome: Ok(()), load: Some(load), .. }) => load.qps > 0.0 && load.cpu > 0.0,
+        ("prequal" | "prequal_sync", Input::Probed { ok: true, load: Some(load), .. }) => load.latency.is_some(),
+        _ => false,
+    }
+}
+
+#[test]
+fn balancers_that_listen_to_servers_decide_the_same_again() {
+    let plan = parsed(REPORTS);
+    for contender in 0..plan.contenders.len() {
+        let tapes = record(&plan, contender);
+        same_again(&plan, contender, &tapes);
+        let name = &plan.contenders[contender].name;
+        // An idle message goes to one client of two.
+        let heard: usize = tapes.iter().map(|tape| tape.iter().filter(|turn| hears(name, turn)).count()).sum();
+        assert!(heard > 20, "{name}: heard of servers {heard} times only");
+        // What is heard moves calls: three in four go to the large servers by weight, and half in turns.
+        let sent = |turn: &Turn, large: bool| {
+            let to = |action: &&Action| matches!(action, Action::Send { address, .. } if (address.0 < 2) == large);
+            turn.actions.iter().filter(to).count()
+        };
+        let after = |turn: &&Turn| turn.now.as_nanos() > 1_600_000_000;
+        let count = |large| -> usize { tapes.iter().flatten().filter(after).map(|turn| sent(turn, large)).sum() };
+        let share = count(true) as f64 / (count(true) + count(false)) as f64;
+        if ["out_of_band", "per_call"].contains(&name.as_str()) {
+            assert!((0.65..0.95).contains(&share), "{name}: {share} to the large ones");
+        }
     }
 }
 

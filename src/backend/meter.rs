@@ -6,6 +6,8 @@
 //! All are divided by the weight of the past that was really seen, so a server that has just started does not look
 //! idle.
 
+use smallvec::SmallVec;
+
 use super::server::Server;
 use super::spec::Utilization;
 use crate::base::ewma::decay;
@@ -175,11 +177,11 @@ impl Latencies {
     /// near the greater, because a server that is more loaded than it looks costs more than the other mistake.
     fn estimate(&self, now: Instant, inside: u32) -> Option<Duration> {
         let inside = (inside as usize).min(MOST_FOUND);
-        let mut recent: Vec<Duration> = Vec::with_capacity(KEPT);
+        let mut recent: SmallVec<[Duration; KEPT]> = SmallVec::new();
         for away in 0..self.by_found.len().max(inside + 1) {
             for at in [Some(inside + away), inside.checked_sub(away)].into_iter().flatten() {
                 let ring = self.by_found.get(at).map_or(&[][..], |ring| &ring.kept);
-                recent.extend(ring.iter().filter(|(when, _)| now.since(*when) <= RECENT).map(|(_, took)| took));
+                recent.extend(ring.iter().filter(|(when, _)| now.since(*when) <= RECENT).map(|(_, took)| *took));
                 if !recent.is_empty() {
                     recent.sort_unstable();
                     return Some(recent[(recent.len() - 1) / 2]);

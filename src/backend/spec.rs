@@ -87,6 +87,16 @@ impl Default for LoadReports {
     }
 }
 
+impl LoadReports {
+    /// Whether the backend of this number in its group reports: of the first `n`, the share of `n`, rounded up. So those
+    /// that do are spread over the group, and a group that grows changes nobody.
+    pub fn is_by(&self, number: u32) -> bool {
+        let (share, whole) = (u128::from(self.share.parts()), u128::from(Ratio::ONE.parts()));
+        let among = |n: u32| (u128::from(n) * share).div_ceil(whole);
+        among(number + 1) > among(number)
+    }
+}
+
 /// Load reports between replies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -159,4 +169,19 @@ pub struct Cache {
     pub entries: u32,
     /// Service time of a hit.
     pub hit_service: Law,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_rounded_up_and_spread() {
+        let of = |share: f64| {
+            let reports = LoadReports { share: Ratio::of(share), ..LoadReports::default() };
+            (0..10).map(|number| if reports.is_by(number) { '1' } else { '0' }).collect::<String>()
+        };
+        assert_eq!([0.0, 0.01, 0.5, 1.0].map(of), ["0000000000", "1000000000", "1010101010", "1111111111"]);
+        assert_eq!(of(0.8), "1111011110");
+    }
 }

@@ -7,15 +7,18 @@ use std::sync::{Arc, Mutex};
 use tokio::task::AbortHandle;
 
 use super::link::{Driver, Link, STREAMS, dial};
-use super::pb::EchoRequest;
+use super::pb::watch_reply::Says;
+use super::pb::{CheckRequest, EchoRequest, WatchReply};
+use super::reports::read;
 use super::server::Backend;
 use super::tape::{Stir, Turn};
 use super::{World, lock};
 use crate::base::id::{Address, AttemptId, BackendId, CallId, ClientId, RegionId, ZoneId};
+use crate::base::load::LoadReport;
 use crate::base::rand::{Draws, Purpose, mix};
 use crate::base::status::{Cause, Failure, Outcome};
 use crate::base::time::{Duration, Instant};
-use crate::policy::channel::{Action, Channel, Input, Start};
+use crate::policy::channel::{Action, BALANCER_PROBE, Channel, Input, Start};
 use crate::policy::endpoints::Listing;
 use crate::policy::health::Probe;
 use crate::record::event::Record;
@@ -105,10 +108,10 @@ impl Client {
     pub(super) async fn connect_early(self: &Arc<Self>, backend: BackendId) -> std::io::Result<()> {
         let (link, driver) = dial(self.backends[backend.index()].port()).await?;
         // The first answer proves that the other side is there: a handshake alone does not.
-        let check = link.clone().check();
+        let check = link.clone().check(CheckRequest::default());
         let number = self.keep(&mut lock(&self.state), backend, link);
         self.drive(backend, number, driver);
-        if check.await { Ok(()) } else { Err(std::io::Error::other("a backend does not answer")) }
+        if check.await.0 { Ok(()) } else { Err(std::io::Error::other("a backend does not answer")) }
     }
 
     /// It has been up for long: it knows the list and is connected.
@@ -176,7 +179,7 @@ impl Client {
             Action::Cancel { attempt, .. } => self.cancel(state, now, attempt),
             Action::Connect(address) => self.connect(state, address),
             Action::Probe { probe, address } => self.probe(state, now, probe, address),
-            Action::Watch(_) => {}
+            Action::Watch(address) => self.watch(state, now, address),
             // Discovery is static.
             Action::Resolve => {}
         }
@@ -241,15 +244,15 @@ impl Client {
         if trip.prompt {
             lock(&world.vitals).lag.add(world.clock.now().since(birth.at + out));
         }
-        let outcome = match link {
+        let (outcome, load) = match link {
             Some(link) => link.echo(request).await,
-            None => Err(Failure::of(Cause::Connection)),
+            None => (Err(Failure::of(Cause::Connection)), None),
         };
         world.wait(world.clock.now(), way(to, self.place.zone, Purpose::Inbound)).await;
-        self.replied(attempt, outcome);
+        self.replied(attempt, outcome, load);
     }
 
-    fn replied(self: &Arc<Self>, attempt: AttemptId, outcome: Outcome) {
+    fn replied(self: &Arc<Self>, attempt: AttemptId, outcome: Outcome, load: Option<LoadReport>) {
         let mut state = lock(&self.state);
         let now = self.world.clock.now();
         // An answer that was on its way when its call was given up finds nothing.
@@ -259,7 +262,7 @@ impl Client {
         if let Some(flight) = state.flights.remove(&attempt.slot) {
             self.put_done(now, &flight, outcome);
         }
-        self.stir(&mut state, now, Stir::Input(Input::Replied { attempt, outcome, load: None }));
+        self.stir(&mut state, now, Stir::Input(Input::Replied { attempt, outcome, load }));
     }
 
     /// The client no longer waits: the call is dropped, which resets its stream.
@@ -357,13 +360,37 @@ impl Client {
             let world = &client.world;
             let way = |from, to, leg| world.delays.one_way(from, to, draw_key, 0, leg);
             world.wait(sent, way(client.place.zone, to, Purpose::Outbound)).await;
-            let ok = match link {
-                Some(link) => link.check().await,
-                None => false,
+            let request = CheckRequest { load: probe.number == BALANCER_PROBE, draw_key };
+            let (ok, load) = match link {
+                Some(link) => link.check(request).await,
+                None => (false, None),
             };
             world.wait(world.clock.now(), way(to, client.place.zone, Purpose::Inbound)).await;
             let took = world.clock.now().since(sent);
-            client.input(Input::Probed { probe, took, ok, load: None });
+            client.input(Input::Probed { probe, took, ok, load });
+        });
+    }
+
+    /// Hears what a backend says by itself, as long as the connection holds.
+    fn watch(self: &Arc<Self>, state: &mut State, now: Instant, address: Address) {
+        let draw_key = self.draw_key(state);
+        let Some(link) = state.links[address.index()].as_ref().map(|(_, link)| link.clone()) else { return };
+        let (client, to) = (self.clone(), self.backends[address.index()].zone);
+        self.world.runtime.spawn(async move {
+            let world = &client.world;
+            let here = client.place.zone;
+            world.wait(now, world.delays.one_way(here, to, draw_key, 0, Purpose::Outbound)).await;
+            let Ok(mut words) = link.watch().await else { return };
+            let mut heard = 0;
+            // An error is the end of the connection, of which the client hears elsewhere.
+            while let Ok(Some(WatchReply { says: Some(says) })) = words.message().await {
+                heard += 1;
+                world.wait(world.clock.now(), world.delays.one_way(to, here, draw_key, heard, Purpose::Inbound)).await;
+                client.input(match says {
+                    Says::Load(load) => Input::Reported { address, load: read(&load) },
+                    Says::Idle(_) => Input::Idle(address),
+                });
+            }
         });
     }
 

@@ -10,13 +10,16 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tonic::Streaming;
 use tonic::body::Body;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tower_service::Service;
 
 use super::clock::to_std;
 use super::pb::echo_client::EchoClient;
-use super::pb::{CheckRequest, EchoRequest};
+use super::pb::{CheckRequest, EchoRequest, WatchReply, WatchRequest};
+use super::reports::{read, signature};
+use crate::base::load::LoadReport;
 use crate::base::status::{Cause, Failure, Outcome, Status};
 use crate::base::time::Duration;
 
@@ -67,17 +70,25 @@ async fn shake_hands(port: u16) -> std::io::Result<(Link, Driver)> {
 }
 
 impl Link {
-    /// One attempt, to its end.
-    pub(super) async fn echo(self, request: EchoRequest) -> Outcome {
+    /// One attempt, to its end, with the report on the answer.
+    pub(super) async fn echo(self, request: EchoRequest) -> (Outcome, Option<LoadReport>) {
         match self.client().echo(request).await {
-            Ok(_) => Ok(()),
-            Err(status) => Err(failure_of(&status)),
+            Ok(reply) => (Ok(()), signature(reply.metadata())),
+            Err(status) => (Err(failure_of(&status)), signature(status.metadata())),
         }
     }
 
-    /// One probe: whether it serves.
-    pub(super) async fn check(self) -> bool {
-        self.client().check(CheckRequest {}).await.is_ok_and(|reply| reply.into_inner().serving)
+    /// One probe: whether it serves, and what it says of its load if it is asked.
+    pub(super) async fn check(self, request: CheckRequest) -> (bool, Option<LoadReport>) {
+        match self.client().check(request).await {
+            Ok(reply) => (reply.get_ref().serving, reply.get_ref().load.as_ref().map(read)),
+            Err(_) => (false, None),
+        }
+    }
+
+    /// What the other side says by itself, until the connection ends.
+    pub(super) async fn watch(self) -> Result<Streaming<WatchReply>, tonic::Status> {
+        self.client().watch(WatchRequest {}).await.map(tonic::Response::into_inner)
     }
 
     fn client(self) -> EchoClient<Link> {

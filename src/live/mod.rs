@@ -12,6 +12,7 @@ mod door;
 mod link;
 mod log;
 mod pb;
+mod reports;
 mod server;
 mod stage;
 pub mod support;
@@ -40,6 +41,7 @@ use crate::workload::birth::Birth;
 use client::{Client, Delays, Place};
 use clock::{Alarms, Clock, to_std};
 use log::Log;
+use reports::Voice;
 use server::Backend;
 use stage::Stage;
 use tape::Turn;
@@ -184,7 +186,7 @@ impl Cast {
         world: &Arc<World>,
         taped: bool,
     ) -> std::io::Result<(Cast, Stage)> {
-        let backends = backends(plan, world);
+        let backends = backends(plan, seed, world);
         let stage = Stage::new(world, &backends, timeline)?;
         let clients: Arc<[Arc<Client>]> = channels(plan, contender, seed)
             .into_iter()
@@ -196,6 +198,7 @@ impl Cast {
                 client.connect_early(BackendId(listing.address.0)).await?;
             }
         }
+        backends.iter().for_each(Backend::begin_reports);
         Ok((Cast { world: world.clone(), clients }, stage))
     }
 
@@ -329,12 +332,15 @@ fn receive<S: Sink>(
     }
 }
 
-fn backends(plan: &Plan, world: &Arc<World>) -> Arc<[Arc<Backend>]> {
+fn backends(plan: &Plan, seed: u64, world: &Arc<World>) -> Arc<[Arc<Backend>]> {
     let mut all = Vec::with_capacity(plan.backend_count() as usize);
     for group in &plan.backends {
         let kind = Kind::new(&group.profile);
         for number in 0..group.capacity {
-            all.push(Backend::new(BackendId(all.len() as u32), group.zone, &kind, number < group.count, world));
+            let id = BackendId(all.len() as u32);
+            let reports = group.profile.load_reports.as_ref().filter(|reports| reports.is_by(number));
+            let voice = Voice::new(reports, Seed::new(seed).stream(&format!("reports/{}", id.0)));
+            all.push(Backend::new(id, group.zone, &kind, number < group.count, voice, world));
         }
     }
     all.into()

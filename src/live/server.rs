@@ -13,10 +13,13 @@ use tonic::{Request, Response};
 
 use super::link::status_of;
 use super::pb::echo_server::Echo;
-use super::pb::{CheckReply, CheckRequest, EchoReply, EchoRequest};
+use super::pb::{CheckReply, CheckRequest, EchoReply, EchoRequest, WatchRequest};
+use super::reports::{Voice, Words, sign, wire};
 use super::{World, lock};
+use crate::backend::meter::Entry;
 use crate::backend::server::{Arrival, Kind, Offered, Server};
 use crate::base::id::{BackendId, ZoneId};
+use crate::base::load::LoadReport;
 use crate::base::status::{Cause, Failure, Status};
 use crate::base::time::{Duration, Instant};
 use crate::record::event::Record;
@@ -40,7 +43,10 @@ pub(super) struct State {
     /// Nothing moves inside.
     pub(super) frozen: bool,
     /// Who waits for an answer, by job.
-    waiting: BTreeMap<u32, oneshot::Sender<Option<Status>>>,
+    waiting: BTreeMap<u32, oneshot::Sender<Answer>>,
+    /// What each call inside found as it came, by job. A probe that takes work has none.
+    entries: BTreeMap<u32, Entry>,
+    pub(super) voice: Voice,
     jobs: u32,
     /// When its next completion is armed.
     armed: Instant,
@@ -48,23 +54,35 @@ pub(super) struct State {
     connections: Vec<std::net::TcpStream>,
 }
 
+/// The error that a call is answered with, if it is one, and the report on the answer.
+type Answer = (Option<Status>, Option<LoadReport>);
+
 /// What becomes of an attempt.
 enum Entered {
     /// It is inside; the guard tells the model when nobody waits any more.
-    Inside(oneshot::Receiver<Option<Status>>, Guard),
+    Inside(oneshot::Receiver<Answer>, Guard),
     /// It fails, after this long.
-    Fails(Failure, Duration),
+    Fails(Failure, Duration, Option<LoadReport>),
     /// Nobody answers: the process is gone, and the connection with it.
     Nobody,
 }
 
 impl Backend {
-    pub(super) fn new(id: BackendId, zone: ZoneId, kind: &Arc<Kind>, up: bool, world: &Arc<World>) -> Arc<Backend> {
+    pub(super) fn new(
+        id: BackendId,
+        zone: ZoneId,
+        kind: &Arc<Kind>,
+        up: bool,
+        voice: Voice,
+        world: &Arc<World>,
+    ) -> Arc<Backend> {
         let state = State {
             model: Server::new(kind),
             up,
             frozen: false,
             waiting: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            voice,
             jobs: 0,
             armed: Instant::NEVER,
             connections: Vec::new(),
@@ -106,6 +124,7 @@ impl Backend {
         let mut state = lock(&self.state);
         let now = self.settle(&mut state);
         change(now, &mut state);
+        state.on_change(now);
         self.arm(&mut state);
     }
 
@@ -122,6 +141,8 @@ impl Backend {
             self.put_lost_work(now, &mut state, busy);
         }
         state.waiting.clear();
+        state.entries.clear();
+        state.voice.restart(now);
         for connection in state.connections.drain(..) {
             let _ = connection.shutdown(Shutdown::Both);
         }
@@ -137,16 +158,19 @@ impl Backend {
         let now = self.world.clock.now();
         state.up = true;
         state.model.restart(now);
+        state.voice.restart(now);
         self.put(now, Record::Member { backend: self.id, up: true });
         true
     }
 
-    fn enter(self: &Arc<Self>, request: &EchoRequest) -> Entered {
-        let mut state = lock(&self.state);
+    /// An attempt comes in, or the work of answering a probe.
+    fn enter(self: &Arc<Self>, request: &EchoRequest, is_call: bool) -> Entered {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
         if !state.up {
             return Entered::Nobody;
         }
-        let now = self.settle(&mut state);
+        let now = self.settle(state);
         let job = state.jobs;
         state.jobs = state.jobs.wrapping_add(1);
         let arrival = Arrival {
@@ -156,20 +180,70 @@ impl Backend {
             key: request.key,
             demand: request.demand,
         };
-        match state.model.offer(now, &arrival) {
+        let (failure, after) = match state.model.offer(now, &arrival) {
             Offered::Inside => {
                 let (answer, answered) = oneshot::channel();
                 state.waiting.insert(job, answer);
-                self.put_arrived(now, &mut state);
-                self.arm(&mut state);
-                Entered::Inside(answered, Guard { backend: self.clone(), job })
+                if is_call {
+                    state.entries.insert(job, Entry { at: now, found: state.model.inside() - 1 });
+                    self.put_arrived(now, state);
+                }
+                state.on_change(now);
+                self.arm(state);
+                return Entered::Inside(answered, Guard { backend: self.clone(), job });
             }
-            Offered::Full => Entered::Fails(Failure::of(Cause::QueueFull), Duration::ZERO),
+            Offered::Full => (Failure::of(Cause::QueueFull), Duration::ZERO),
             Offered::Fails { status, after } => {
-                self.put_arrived(now, &mut state);
-                Entered::Fails(Failure::backend(status), after)
+                if is_call {
+                    self.put_arrived(now, state);
+                }
+                (Failure::backend(status), after)
+            }
+        };
+        let load = if is_call { state.voice.on_answer(now, &state.model, true) } else { None };
+        Entered::Fails(failure, after, load)
+    }
+
+    /// How loaded it is; `None` if it cannot tell just now.
+    async fn load(self: &Arc<Self>, draw_key: u64) -> Option<LoadReport> {
+        let demand = lock(&self.state).model.probe_demand();
+        if let Some(demand) = demand {
+            let request = EchoRequest { draw_key, attempt: 0, key: None, demand };
+            match self.enter(&request, false) {
+                Entered::Inside(served, _guard) => match served.await {
+                    Ok((None, _)) => {}
+                    Ok((Some(_), _)) => return None,
+                    Err(_) => std::future::pending().await,
+                },
+                Entered::Fails(..) => return None,
+                Entered::Nobody => std::future::pending().await,
             }
         }
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        let now = self.settle(state);
+        Some(state.voice.answer(now, &state.model))
+    }
+
+    /// It begins to report out of band, at a time of its own, if it is to.
+    pub(super) fn begin_reports(self: &Arc<Self>) {
+        if let Some((period, first)) = lock(&self.state).voice.period() {
+            self.report_at(Instant::ZERO + first, period);
+        }
+    }
+
+    fn report_at(self: &Arc<Self>, at: Instant, period: Duration) {
+        let backend = self.clone();
+        self.world.alarms.set(at, move || {
+            let mut guard = lock(&backend.state);
+            let state = &mut *guard;
+            if state.up && !state.frozen {
+                let now = backend.settle(state);
+                state.voice.report(now, &state.model);
+            }
+            drop(guard);
+            backend.report_at(at + period, period);
+        });
     }
 
     fn put_arrived(&self, now: Instant, state: &mut State) {
@@ -199,12 +273,19 @@ impl Backend {
             let at = state.model.next_done();
             let finished = state.model.finish(at);
             let answer = state.waiting.remove(&finished.job);
+            let load = match state.entries.remove(&finished.job) {
+                Some(entry) => state.voice.on_served(at, &state.model, entry, &finished),
+                None => {
+                    state.voice.on_probe_served(at, &state.model);
+                    None
+                }
+            };
             let wasted = answer.is_none();
             self.put(at, Record::Served { backend: self.id, busy: finished.busy, wasted });
             self.put_looked(at, state);
             if let Some(answer) = answer {
                 // Who gave up this very moment no longer listens.
-                let _ = answer.send(finished.error);
+                let _ = answer.send((finished.error, load));
             }
             lock(&self.world.log).count_event();
         }
@@ -235,6 +316,8 @@ impl Backend {
             return;
         }
         if let Some(busy) = state.model.cancel(now, job) {
+            state.entries.remove(&job);
+            state.on_change(now);
             self.put_lost_work(now, &mut state, busy);
             self.arm(&mut state);
         }
@@ -242,6 +325,13 @@ impl Backend {
 
     fn put(&self, at: Instant, record: Record) {
         lock(&self.world.log).put(at, record);
+    }
+}
+
+impl State {
+    /// Something inside has changed.
+    fn on_change(&mut self, now: Instant) {
+        self.voice.on_change(now, &self.model);
     }
 }
 
@@ -268,29 +358,46 @@ pub(super) struct EchoService(pub(super) Arc<Backend>);
 impl Echo for EchoService {
     async fn echo(&self, request: Request<EchoRequest>) -> Result<Response<EchoReply>, tonic::Status> {
         let backend = &self.0;
-        let failure = match backend.enter(request.get_ref()) {
+        let (failure, load) = match backend.enter(request.get_ref(), true) {
             Entered::Inside(answered, _guard) => match answered.await {
-                Ok(None) => return Ok(Response::new(EchoReply { backend: backend.id.0 })),
-                Ok(Some(status)) => Failure::backend(status),
+                Ok((None, load)) => {
+                    let mut response = Response::new(EchoReply { backend: backend.id.0 });
+                    sign(response.metadata_mut(), load.as_ref());
+                    return Ok(response);
+                }
+                Ok((Some(status), load)) => (Failure::backend(status), load),
                 Err(_) => return std::future::pending().await,
             },
-            Entered::Fails(failure, after) => {
+            Entered::Fails(failure, after, load) => {
                 if !after.is_zero() {
                     let world = &backend.world;
                     world.alarms.sleep_until(world.clock.now() + after).await;
                 }
-                failure
+                (failure, load)
             }
             Entered::Nobody => return std::future::pending().await,
         };
-        Err(status_of(failure))
+        let mut status = status_of(failure);
+        sign(status.metadata_mut(), load.as_ref());
+        Err(status)
     }
 
-    async fn check(&self, _: Request<CheckRequest>) -> Result<Response<CheckReply>, tonic::Status> {
+    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckReply>, tonic::Status> {
         let frozen = lock(&self.0.state).frozen;
         if frozen {
             return std::future::pending().await;
         }
-        Ok(Response::new(CheckReply { serving: true }))
+        let CheckRequest { load: asked, draw_key } = request.into_inner();
+        let load = if asked { self.0.load(draw_key).await } else { None };
+        Ok(Response::new(CheckReply { serving: !asked || load.is_some(), load: load.as_ref().map(wire) }))
+    }
+
+    type WatchStream = Words;
+
+    async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<Words>, tonic::Status> {
+        let mut guard = lock(&self.0.state);
+        let state = &mut *guard;
+        self.0.settle(state);
+        Ok(Response::new(state.voice.watch(&state.model)))
     }
 }

@@ -9,7 +9,6 @@ use crate::backend::server::{Arrival, Finished, Offered};
 use crate::backend::spec::{LoadReports, OutOfBand, Utilization};
 use crate::base::id::{Address, BackendId, ClientId};
 use crate::base::load::LoadReport;
-use crate::base::quantity::Ratio;
 use crate::base::rand::{Bits, Chance, Purpose, Rand, Seed, mix};
 use crate::base::status::{Cause, Outcome};
 use crate::base::time::{Duration, Instant};
@@ -63,7 +62,7 @@ impl Reports {
     fn of(plan: &Plan, seed: &Seed) -> Box<Reports> {
         let seed = seed.child("reports");
         let voice = |number: u32, reports: Option<&LoadReports>| {
-            let Some(reports) = reports.filter(|reports| speaks(reports, number)) else { return Voice::default() };
+            let Some(reports) = reports.filter(|reports| reports.is_by(number)) else { return Voice::default() };
             Voice {
                 meter: Some(Meter::new(Instant::ZERO, reports.window, reports.utilization)),
                 per_call: reports.per_call,
@@ -113,13 +112,6 @@ impl Reports {
         let load = self.replies.get_mut(flight as usize)?.take();
         load.filter(|_| outcome.err().is_none_or(|failure| matches!(failure.cause, Cause::Backend | Cause::QueueFull)))
     }
-}
-
-/// Whether the backend of this number in its group reports: of the first `n`, the share of `n`, rounded up. So those that
-/// do are spread over the group, and a group that grows changes nobody.
-pub(crate) fn speaks(reports: &LoadReports, number: u32) -> bool {
-    let among = |n: u32| (u128::from(n) * u128::from(reports.share.parts())).div_ceil(u128::from(Ratio::ONE.parts()));
-    among(number + 1) > among(number)
 }
 
 impl<S: Sink> World<'_, S> {
@@ -389,18 +381,3 @@ pub(super) fn is_balancers(probe: crate::policy::health::Probe) -> bool {
 
 /// The window of servers that answer probes and report nothing else.
 const PROBE_WINDOW: Duration = Duration::from_secs(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_rounded_up_and_spread() {
-        let of = |share: f64| {
-            let reports = LoadReports { share: Ratio::of(share), ..LoadReports::default() };
-            (0..10).map(|number| if speaks(&reports, number) { '1' } else { '0' }).collect::<String>()
-        };
-        assert_eq!([0.0, 0.01, 0.5, 1.0].map(of), ["0000000000", "1000000000", "1010101010", "1111111111"]);
-        assert_eq!(of(0.8), "1111011110");
-    }
-}

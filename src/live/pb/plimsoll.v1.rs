@@ -24,13 +24,64 @@ pub struct EchoReply {
 }
 /// Are you there?
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CheckRequest {}
+pub struct CheckRequest {
+    /// And how loaded are you? Then answering may take work, as the backend's model says.
+    #[prost(bool, tag = "1")]
+    pub load: bool,
+    /// Where the draws of that work come from.
+    #[prost(fixed64, tag = "2")]
+    pub draw_key: u64,
+}
 /// I am.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CheckReply {
     /// Whether it takes calls.
     #[prost(bool, tag = "1")]
     pub serving: bool,
+    /// How loaded it is, if that was asked.
+    #[prost(message, optional, tag = "2")]
+    pub load: ::core::option::Option<OrcaLoadReport>,
+}
+/// I listen.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchRequest {}
+/// A word between calls.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchReply {
+    #[prost(oneof = "watch_reply::Says", tags = "1, 2")]
+    pub says: ::core::option::Option<watch_reply::Says>,
+}
+/// Nested message and enum types in `WatchReply`.
+pub mod watch_reply {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Says {
+        /// A load report out of band.
+        #[prost(message, tag = "1")]
+        Load(super::OrcaLoadReport),
+        /// It has nothing to do.
+        #[prost(bool, tag = "2")]
+        Idle(bool),
+    }
+}
+/// The fields of xds.data.orca.v3.OrcaLoadReport that are used here, with its numbers: what is sent under
+/// `endpoint-load-metrics-bin` can be read by whoever knows that message.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OrcaLoadReport {
+    /// Busy share of the workers.
+    #[prost(double, tag = "1")]
+    pub cpu_utilization: f64,
+    /// Errors answered per second.
+    #[prost(double, tag = "7")]
+    pub eps: f64,
+    /// Calls answered per second.
+    #[prost(double, tag = "6")]
+    pub rps_fractional: f64,
+    /// How full it is by its own measure.
+    #[prost(double, tag = "9")]
+    pub application_utilization: f64,
+    /// Counts and times without a field of their own.
+    #[prost(map = "string, double", tag = "8")]
+    pub named_metrics: ::std::collections::HashMap<::prost::alloc::string::String, f64>,
 }
 /// Generated client implementations.
 pub mod echo_client {
@@ -162,6 +213,28 @@ pub mod echo_client {
             req.extensions_mut().insert(GrpcMethod::new("plimsoll.v1.Echo", "Check"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the backend says by itself, for as long as the connection holds.
+        pub async fn watch(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchReply>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/plimsoll.v1.Echo/Watch");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("plimsoll.v1.Echo", "Watch"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -187,6 +260,17 @@ pub mod echo_server {
             &self,
             request: tonic::Request<super::CheckRequest>,
         ) -> std::result::Result<tonic::Response<super::CheckReply>, tonic::Status>;
+        /// Server streaming response type for the Watch method.
+        type WatchStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchReply, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What the backend says by itself, for as long as the connection holds.
+        async fn watch(
+            &self,
+            request: tonic::Request<super::WatchRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchStream>, tonic::Status>;
     }
     /// A backend.
     #[derive(Debug)]
@@ -347,6 +431,52 @@ pub mod echo_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/plimsoll.v1.Echo/Watch" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchSvc<T: Echo>(pub Arc<T>);
+                    impl<
+                        T: Echo,
+                    > tonic::server::ServerStreamingService<super::WatchRequest>
+                    for WatchSvc<T> {
+                        type Response = super::WatchReply;
+                        type ResponseStream = T::WatchStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Echo>::watch(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -201,8 +201,8 @@ struct C3 {
     clients: f64,
     rand: Rand,
     nodes: Slots<Node>,
-    /// Score and endpoint, for one pick.
-    ranking: Vec<(f64, EndpointId)>,
+    /// Score, place in the order of this pick, and endpoint.
+    ranking: Vec<(f64, usize, EndpointId)>,
     /// When the first token comes that a call waits for.
     wake: Option<Instant>,
     /// It has come.
@@ -214,12 +214,12 @@ impl C3 {
         let from = self.rand.below(endpoints.ready.len() as u64) as usize;
         let (before, after) = endpoints.ready.split_at(from);
         self.ranking.clear();
-        for id in after.iter().chain(before) {
+        for (place, id) in after.iter().chain(before).enumerate() {
             let open = endpoints.in_flight(*id);
             let score = self.nodes.get(*id).map_or(0.0, |node| node.score(open, self.clients, self.config.exponent));
-            self.ranking.push((score, *id));
+            self.ranking.push((score, place, *id));
         }
-        self.ranking.sort_by(|a, b| a.0.total_cmp(&b.0));
+        self.ranking.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     }
 }
 
@@ -237,10 +237,10 @@ impl Balancer for C3 {
             _ => self.rank(endpoints),
         }
         if !self.config.rate_control {
-            return Pick::To(self.ranking[0].1);
+            return Pick::To(self.ranking[0].2);
         }
         let mut soonest = Duration::MAX;
-        for (_, id) in &self.ranking {
+        for (_, _, id) in &self.ranking {
             let Some(node) = self.nodes.get_mut(*id) else { continue };
             node.rate.fill(now, &self.config);
             let wait = node.rate.wait(&self.config);

@@ -120,6 +120,8 @@ impl Config {
             rand: context.seed.stream("prequal"),
             pool: VecDeque::new(),
             seen: VecDeque::new(),
+            sorted: vec![],
+            asked: vec![],
             success: Slots::new(),
             probes_owed: 0.0,
             removals_owed: 0.0,
@@ -171,6 +173,9 @@ struct Prequal {
     pool: VecDeque<Answer>,
     /// Requests in flight of late, from all answers.
     seen: VecDeque<u32>,
+    /// The same in order, and who is asked by one call: kept for their memory.
+    sorted: Vec<u32>,
+    asked: Vec<EndpointId>,
     /// Share of good answers, an average.
     success: Slots<f64>,
     probes_owed: f64,
@@ -185,28 +190,28 @@ struct Prequal {
 }
 
 impl Prequal {
-    /// Asks so many of those that are ready, each once. Hands them out.
-    fn probe(&mut self, n: usize, endpoints: &Endpoints<'_>) -> Vec<EndpointId> {
+    /// Asks so many of those that are ready, each once, and notes whom.
+    fn probe(&mut self, n: usize, endpoints: &Endpoints<'_>) {
         let ready = endpoints.ready;
-        let mut asked: Vec<EndpointId> = Vec::with_capacity(n.min(ready.len()));
-        while asked.len() < n.min(ready.len()) {
+        self.asked.clear();
+        while self.asked.len() < n.min(ready.len()) {
             // One draw for each: whoever was asked already passes the probe on to the next in the list.
             let mut at = self.rand.below(ready.len() as u64) as usize;
-            while asked.contains(&ready[at]) {
+            while self.asked.contains(&ready[at]) {
                 at = (at + 1) % ready.len();
             }
-            asked.push(ready[at]);
+            self.asked.push(ready[at]);
         }
-        self.wants.extend(asked.iter().map(|id| Want::Probe(*id)));
-        asked
+        self.wants.extend(self.asked.iter().map(|id| Want::Probe(*id)));
     }
 
     /// The boundary between cold and hot: a quantile of the requests in flight seen of late.
-    fn threshold(&self) -> f64 {
-        let mut seen: Vec<u32> = self.seen.iter().copied().collect();
-        seen.sort_unstable();
-        let rank = (self.config.q_rif * seen.len() as f64).ceil().max(1.0) as usize - 1;
-        seen.get(rank).map_or(f64::INFINITY, |rif| f64::from(*rif))
+    fn threshold(&mut self) -> f64 {
+        self.sorted.clear();
+        self.sorted.extend(&self.seen);
+        self.sorted.sort_unstable();
+        let rank = (self.config.q_rif * self.sorted.len() as f64).ceil().max(1.0) as usize - 1;
+        self.sorted.get(rank).map_or(f64::INFINITY, |rif| f64::from(*rif))
     }
 
     /// How many times what a server says counts, because it fails (§4, "sinkholing").
@@ -286,7 +291,8 @@ impl Prequal {
     fn pick_sync(&mut self, now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         let call = (request.random, request.attempt);
         let Some(place) = self.asking.iter().position(|asking| asking.call == call) else {
-            let asked = self.probe(self.config.sync_probes as usize, endpoints);
+            self.probe(self.config.sync_probes as usize, endpoints);
+            let asked = self.asked.clone();
             let until = now + self.config.probe_timeout;
             self.asking.push_back(Asking { call, asked, answers: vec![], until, due: false });
             return Pick::Queue;
@@ -296,7 +302,7 @@ impl Prequal {
             return Pick::Queue;
         }
         let threshold = self.threshold();
-        let ready = asking.answers.iter().filter(|answer| endpoints.is_ready(answer.endpoint));
+        let ready = self.asking[place].answers.iter().filter(|answer| endpoints.is_ready(answer.endpoint));
         let ready: Vec<Answer> = ready.copied().collect();
         let chosen = best(ready.iter(), threshold, |id| self.aversion(id)).map(|place| ready[place].endpoint);
         self.asking.remove(place);
