@@ -3,12 +3,12 @@
 //! Origin: Netflix Technology Blog, *Rethinking Netflix's Edge Load Balancing*, 2018 (zuul-lb): choice of two on client
 //! health, server utilization and open calls, with filters, probation and server age. The article gives few numbers:
 //! decay and age are recalled from it, how the factors are scaled is chosen here and stands with each parameter.
-//! Observes: utilization in load reports on replies; connection errors and refusals; calls that this client has open;
-//! since when a server runs, from the list.
+//! Observes: utilization in load reports on replies; connection errors, refusals and time-outs; calls that this client
+//! has open; since when a server runs, from the list.
 //! Cost: O(1) a pick, up to `max_draws` pairs.
 //! Draws: two for each pair, and one for each of them that is young.
 //! Fails when: nobody reports, because it then is two choices by open calls; reports are much older than what a call
-//! takes; errors come without a word about the connection, because only those count.
+//! takes; servers fail by themselves, because such errors do not count.
 
 use serde::{Deserialize, Serialize};
 
