@@ -146,13 +146,16 @@ fn by_enum(
     envoy::localities(picker, common, panic, reading)
 }
 
+/// Reads the parameters of a policy: the place of its name, its field, and `consistent_hashing_lb_config`.
+type Read = fn(&Range<usize>, Option<&Message<'_>>, Option<&Message<'_>>, &mut Reading<'_>) -> Option<Picker>;
+
 /// A value of `lb_policy`.
 struct Policy {
     name: &'static str,
     /// The field that holds its parameters.
     config: Option<&'static str>,
     shape: Shape,
-    read: fn(&Range<usize>, Option<&Message<'_>>, Option<&Message<'_>>, &mut Reading<'_>) -> Option<Picker>,
+    read: Read,
 }
 
 const POLICIES: &[Policy] = &[

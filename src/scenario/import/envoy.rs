@@ -371,7 +371,6 @@ pub fn localities(
 }
 
 /// The parameters of routing by zone; the inner `None` if it is switched off.
-#[expect(clippy::type_complexity, reason = "parameters by name, which are wrong, absent or there")]
 fn zone_aware(
     config: &Message<'_>,
     panic: Option<&At<f64>>,

@@ -392,7 +392,9 @@ mod tests {
 
     #[test]
     fn a_percentage_is_a_table() {
-        let read = |reading: &mut Reading<'_>, message: &Message<'_>| drop(reading.percent(message, "a"));
+        let read = |reading: &mut Reading<'_>, message: &Message<'_>| {
+            reading.percent(message, "a");
+        };
         assert!(found(r#"{ "a": { "value": 50 } }"#, read).is_empty());
         for bad in [r#"{ "a": 50 }"#, r#"{ "a": { "value": 101 } }"#, r#"{ "a": { "valu": 5 } }"#, r#"{ "a": [] }"#] {
             assert_eq!(found(bad, read).len(), 1, "{bad}");
