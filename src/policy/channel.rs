@@ -14,6 +14,7 @@ use super::connect::Reconnect;
 use super::endpoints::{Connectivity, Listing, SuspectRule, Table};
 use super::exchange::Actions;
 pub use super::exchange::{Action, Input, Start};
+use super::hash_policy::Hasher;
 use super::health::{self, HealthCheck, Probe};
 use super::limit::{self, Admit, Guard};
 use super::request::Request;
@@ -46,6 +47,7 @@ pub struct Channel {
     wait_for_ready: bool,
     /// No call takes longer, whatever its own deadline.
     longest: Duration,
+    hasher: Hasher,
     calls: Calls,
     waiting: VecDeque<(u32, u32)>,
     timers: BinaryHeap<Timer>,
@@ -68,6 +70,7 @@ impl Channel {
             reconnect: Reconnect::new(context.seed.stream("reconnect")),
             wait_for_ready: spec.wait_for_ready,
             longest: spec.deadline.unwrap_or(Duration::MAX),
+            hasher: Hasher::new(&spec.hash, context.client),
             calls: Calls::default(),
             waiting: VecDeque::new(),
             timers: BinaryHeap::new(),
@@ -226,7 +229,7 @@ impl Channel {
         if deadline != Instant::NEVER {
             self.timers.push(Reverse((deadline, Alarm::Deadline, slot, generation)));
         }
-        let (hash, random, class) = (start.hash, start.random, start.class);
+        let (hash, random, class) = (self.hasher.hash(start.hash, start.class), start.random, start.class);
         let request = Request { hash, random, class, attempt: 0, tried: &[], deadline };
         let pick = self.balancer.pick(now, &request, &self.table.view());
         if self.retry.is_some() || !matches!(pick, Pick::To(_)) {

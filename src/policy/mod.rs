@@ -12,6 +12,7 @@ pub mod channel;
 mod connect;
 pub mod endpoints;
 pub mod exchange;
+pub mod hash_policy;
 pub mod health;
 pub mod limit;
 pub mod request;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{balancer, health, limit, retry};
+use super::{balancer, hash_policy, health, limit, retry};
 use crate::base::time::Duration;
 
 /// One client configuration: what a contender is.
@@ -26,6 +26,9 @@ pub struct ChannelSpec {
     /// No call takes longer, whatever its own deadline (gRPC's `timeout` of a method); no limit by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Duration>,
+    /// What calls are hashed by; by default their key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hash: Vec<hash_policy::Policy>,
 }
 
 impl ChannelSpec {
@@ -37,6 +40,8 @@ impl ChannelSpec {
         parts.extend(self.health.as_ref().map(|health| health.name().to_owned()));
         parts.extend(self.wait_for_ready.then(|| "waits for ready".to_owned()));
         parts.extend(self.deadline.map(|deadline| format!("deadline {deadline}")));
+        let hashed: Vec<&str> = self.hash.iter().map(|policy| policy.name()).collect();
+        parts.extend((!hashed.is_empty()).then(|| format!("hashed by {}", hashed.join("+"))));
         parts.join(" · ")
     }
 }

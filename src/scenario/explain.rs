@@ -7,7 +7,7 @@ use super::diagnose::{Finding, listed, nearest};
 use super::schema::Discovery;
 use crate::base::dist::Distribution;
 use crate::fault;
-use crate::policy::{balancer, health, limit};
+use crate::policy::{balancer, hash_policy, health, limit};
 use crate::workload::spec::{Arrivals, Keys};
 
 /// Where a refusal is.
@@ -253,6 +253,7 @@ const CATALOGUES: &[Catalogue] = &[
     catalogue!(balancer::catalog::Spec, "balancers"),
     catalogue!(fault::catalog::Spec, "faults"),
     catalogue!(limit::Spec, ""),
+    catalogue!(hash_policy::Policy, ""),
     catalogue!(health::Spec, ""),
     catalogue!(Discovery, ""),
     catalogue!(Arrivals, ""),

@@ -10,7 +10,7 @@ use crate::base::choice::choice;
 use crate::base::dist::Law;
 use crate::base::quantity::{Factor, Rate, Ratio};
 use crate::base::time::Duration;
-use crate::policy::{balancer, health, limit, retry};
+use crate::policy::{balancer, hash_policy, health, limit, retry};
 use crate::workload::spec::{Arrivals, Keys, Plain};
 
 /// A scenario file: one question about one fleet, and the contenders that answer it.
@@ -312,6 +312,10 @@ pub struct Contender {
     /// No call takes longer, whatever its own deadline (gRPC's `timeout` of a method); by default that of the calls is
     /// all there is.
     pub deadline: Option<Duration>,
+    /// What calls are hashed by, for balancers by key: a list of `"key"`, `"client"` and `"class"`, combined as gRPC (gRFC
+    /// A42) and Envoy (`hash_policy`) do: each hash is mixed into those before it, and `{ key = { terminal = true } }` ends
+    /// the list once there is a hash. By default the key alone.
+    pub hash: Option<Vec<hash_policy::Policy>>,
     /// A gRPC service config in JSON that gives the settings: a path from the folder of the scenario file.
     pub service_config: Option<String>,
     /// An Envoy cluster in YAML or JSON that gives the balancer: a path from the folder of the scenario file.

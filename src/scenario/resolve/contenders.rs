@@ -7,6 +7,7 @@ use super::sections::Sections;
 use crate::policy::balancer;
 use crate::policy::balancer::catalog::{Need, needs};
 use crate::policy::channel::ChannelSpec;
+use crate::policy::hash_policy;
 use crate::scenario::diagnose::{Finding, Findings};
 use crate::scenario::import;
 use crate::scenario::plan::ContenderPlan;
@@ -81,6 +82,7 @@ fn channel(own: &Contender, shared: &Contender, file: &Sections) -> Option<Chann
         },
         wait_for_ready: own.wait_for_ready.or(shared.wait_for_ready).unwrap_or(false),
         deadline: own.deadline.or(shared.deadline),
+        hash: own.hash.clone().or_else(|| shared.hash.clone()).unwrap_or_default(),
     })
 }
 
@@ -140,7 +142,9 @@ pub fn check_keys(file: &Sections, calls: Option<&Calls>, root: &Node<'_, '_>, f
     }
     for (name, contender) in &file.contenders {
         let Some(balancer) = contender.as_ref().and_then(|contender| contender.balancer.as_ref()) else { continue };
-        if routes_by_key(balancer) {
+        let hash = contender.as_ref().and_then(|contender| contender.hash.as_ref());
+        let by_others = hash.into_iter().flatten().any(|policy| !matches!(policy, hash_policy::Policy::Key(_)));
+        if routes_by_key(balancer) && !by_others {
             let place = root.key("contenders").key(name).key("balancer").span();
             let message = format!("`{name}` routes by key, and the calls have no keys: each gets a key of its own");
             let help = "add `keys = { zipf = { count = 10_000, exponent = 1.1 } }` to `[calls]`";
