@@ -30,6 +30,20 @@ pub struct Config {
     pub start: Start,
     /// With equal weights, plain turns instead of a schedule, as in Envoy.
     pub skip_equal: bool,
+    /// What happens when only weights change.
+    pub on_reweight: OnReweight,
+}
+
+/// What happens when only weights change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnReweight {
+    /// The schedule begins anew, as after any change of the list.
+    #[default]
+    Restart,
+    /// The schedule goes on, and an endpoint's new weight counts from its next turn (Envoy, where slow start changes
+    /// weights without changing hosts). Weights are compared with the heaviest.
+    Keep,
 }
 
 /// Where a new schedule starts.
@@ -49,7 +63,7 @@ pub enum Start {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { refresh: Refresh::Fresh, start: Start::Random, skip_equal: true }
+        Config { refresh: Refresh::Fresh, start: Start::Random, skip_equal: true, on_reweight: OnReweight::Restart }
     }
 }
 
@@ -94,11 +108,17 @@ impl Start {
 
 impl Balancer for WrrEdf {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
-        self.weighted = Weighted::of(endpoints);
-        let equal = self.config.skip_equal && self.weighted.are_equal();
+        let before = std::mem::replace(&mut self.weighted, Weighted::of(endpoints));
+        let keeps = self.config.on_reweight == OnReweight::Keep;
+        let goes_on = keeps && self.edf.is_some() && before.ids == self.weighted.ids;
         self.weights.clear();
-        if !equal {
-            self.weights.extend(self.weighted.weights.iter().copied().map(f64::from));
+        if goes_on || !(self.config.skip_equal && self.weighted.are_equal()) {
+            // Deadlines that are kept must not change their scale, however fine the new weights are written.
+            let unit = if keeps { self.weighted.weights.iter().max().copied().unwrap_or(1).max(1) } else { 1 };
+            self.weights.extend(self.weighted.weights.iter().map(|weight| f64::from(*weight) / f64::from(unit)));
+        }
+        if goes_on {
+            return;
         }
         self.edf = None;
         self.turn.on_update();
@@ -132,7 +152,7 @@ const PICKS_MAX: u64 = 429_496_729;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::balancer::testing::{World, letters};
+    use crate::policy::balancer::testing::{World, letters, listing};
 
     fn zero() -> Config {
         Config { start: Start::Zero, ..Config::default() }
@@ -146,6 +166,21 @@ mod tests {
         assert_eq!(letters(&world.picks(7)), "AAAABCA", "a change starts the schedule anew");
         let mut world = World::weighted(&[5, 1, 0, 1], &Config { refresh: Refresh::Fixed, ..zero() });
         assert_eq!(letters(&world.picks(7)), "AAAAABD", "0 is never picked");
+    }
+
+    #[test]
+    fn a_schedule_that_goes_on_sees_a_new_weight_at_the_next_turn() {
+        // The light one's first turn comes after a hundred of the heavy one, whatever becomes of its weight.
+        for (on_reweight, waits) in [(OnReweight::Restart, 0..3), (OnReweight::Keep, 89..92)] {
+            let mut world = World::weighted(&[100, 1], &Config { on_reweight, ..zero() });
+            assert_eq!(letters(&world.picks(10)), "AAAAAAAAAA");
+            // Weights are written ten times as fine, and the light one has grown up.
+            world.list(vec![listing(0, 1_000), listing(1, 1_000)]);
+            let wait = world.picks(200).find('1').unwrap();
+            assert!(waits.contains(&wait), "{on_reweight:?}: {wait}");
+            let counts = world.counts(200);
+            assert!(counts[0].abs_diff(counts[1]) <= 1, "and then it has its share: {counts:?}");
+        }
     }
 
     #[test]
