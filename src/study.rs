@@ -133,6 +133,7 @@ pub fn frame(plan: &Plan, seed: u64, timeline: &Timeline) -> Frame {
         closed: matches!(plan.calls.source, Source::Closed { .. }),
         keyed: plan.calls.keys.is_some(),
         backends: plan.each_backend().map(|(_, group, number)| (group.weight, number < group.count)).collect(),
+        groups: plan.backends.iter().map(|group| (group.name.clone(), group.capacity as usize)).collect(),
         faults: timeline.spans.iter().filter(|span| span.from < end).map(fault).collect(),
         workload: workload_words(plan, seed, timeline),
     }

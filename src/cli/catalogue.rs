@@ -7,7 +7,7 @@ use super::args::{ExplainOptions, Format, ListOptions, What};
 use super::run::say;
 use crate::base::dist::Distribution;
 use crate::fault;
-use crate::measure::catalog::{Better, METRICS, Metric};
+use crate::measure::catalog::{Better, METRICS, Metric, SHARE};
 use crate::policy::balancer;
 use crate::scenario::diagnose::nearest;
 use crate::scenario::import;
@@ -32,7 +32,7 @@ fn rows(what: What) -> Vec<Value> {
             .iter()
             .map(|(name, source)| json!({ "name": name, "about": first_line(&head(source)) }))
             .collect(),
-        What::Metrics => METRICS.iter().map(metric_row).collect(),
+        What::Metrics => METRICS.iter().chain([&SHARE]).map(metric_row).collect(),
         What::Arrivals => Arrivals::NAMES.iter().map(|name| json!({ "name": name, "about": "" })).collect(),
         What::Laws => Distribution::NAMES.iter().map(|name| json!({ "name": name, "about": "" })).collect(),
         What::Scenarios => shipped(),
@@ -118,7 +118,7 @@ pub(super) fn explain(options: &ExplainOptions) -> Exit {
     if let Some((name, source)) = fault::catalog::CARDS.iter().find(|(known, _)| *known == name) {
         return say(&format!("{name} (fault)\n\n{}", head(source)));
     }
-    if let Some(metric) = METRICS.iter().find(|metric| metric.key == name) {
+    if let Some(metric) = METRICS.iter().chain([&SHARE]).find(|metric| metric.key == name) {
         return say(&format!("{} (metric, {})\n\n{}: {}", metric.key, metric.unit.text(), metric.title, metric.about));
     }
     if let Some((key, source)) = import::CARDS.iter().find(|(key, _)| *key == name) {

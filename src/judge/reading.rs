@@ -1,8 +1,7 @@
 //! What the judge reads out of one run: a metric over the whole run or a stretch of it, how many calls stand
 //! behind it, and whether the run's books balance.
 
-use crate::base::status::Cause;
-use crate::measure::catalog::{self, Better, ERROR_RATE_BY_CAUSE, Scale, Unit};
+use crate::measure::catalog::{self, Better, ERROR_RATE_BY_CAUSE, SHARE_BY_GROUP, Scale, Unit};
 use crate::measure::series::Window;
 use crate::measure::summary::Summary;
 
@@ -11,11 +10,11 @@ pub(super) type Stretch = (u64, u64);
 
 /// The metrics that can be judged over a stretch of time, because windows hold what they need.
 pub const WINDOW_KEYS: &[&str] =
-    &["goodput", "error_rate", "latency_p50", "latency_p99", "load_max_over_mean", "load_cv"];
+    &["goodput", "error_rate", "latency_p50", "latency_p99", "load_max_over_mean", "load_cv", "cache_hit_rate"];
 
 /// The value of a metric over the windows that lie wholly in `[from_ns, until_ns)`, in the unit of the metric.
 ///
-/// `goodput` and `error_rate` are of the sums over the windows, `latency_p50` and `latency_p99` are the largest of
+/// `goodput`, `error_rate` and `cache_hit_rate` are of the sums over the windows, `latency_p50` and `latency_p99` are the largest of
 /// the windows (a quantile of parts cannot be had from their quantiles, and a gate wants the worst stretch), load
 /// metrics are means over the windows. Calls belong to the window in which they ended.
 ///
@@ -39,6 +38,11 @@ pub fn window_value(summary: &Summary, key: &str, from_ns: u64, until_ns: u64) -
         "latency_p99" => largest_ms(|window| window.p99_ns),
         "load_max_over_mean" => mean_of(inside().filter_map(|window| window.max_over_mean)),
         "load_cv" => mean_of(inside().filter_map(|window| window.cv)),
+        "cache_hit_rate" => {
+            let hits: u64 = inside().map(|window| window.cache_hits).sum();
+            let lookups = lookups_inside(summary, (from_ns, until_ns));
+            (lookups > 0).then(|| hits as f64 / lookups as f64)
+        }
         _ => return None,
     })
 }
@@ -66,29 +70,30 @@ pub(super) struct Traits {
 
 /// `None` if there is no such metric.
 pub(super) fn traits(key: &str) -> Option<Traits> {
-    if key.strip_prefix(ERROR_RATE_BY_CAUSE).is_some_and(|cause| Cause::from_name(cause).is_some()) {
-        return traits("error_rate");
-    }
     let of = |metric: &catalog::Metric| Traits {
         scale: metric.scale,
         better: metric.better,
         unit: metric.unit,
         in_percent: metric.is_in_percent(),
     };
-    catalog::find(key).map(of)
+    catalog::like(key).map(of)
 }
 
 /// How many yes-or-no trials a fraction counts: the calls under an error rate, the look-ups under a hit rate.
 /// `None` where the fraction is not a count over a count.
 pub(super) fn trials(summary: &Summary, key: &str, stretch: Option<Stretch>) -> Option<u64> {
-    if let (Some(stretch), "error_rate") = (stretch, key) {
-        return Some(ended_inside(summary, stretch));
+    match (stretch, key) {
+        (Some(stretch), "error_rate") => return Some(ended_inside(summary, stretch)),
+        (Some(stretch), "cache_hit_rate") => return Some(lookups_inside(summary, stretch)),
+        _ => {}
     }
     match key {
         "error_rate" => Some(summary.outcomes.calls),
         "cross_zone_share" => Some(summary.work.attempts),
         "cache_hit_rate" => Some(summary.work.cache_lookups),
-        "keys_moved" => Some(summary.work.keys_compared),
+        "keys_moved" | "keys_moved_collateral" => Some(summary.work.keys_compared),
+        "affinity_rate" => Some(summary.work.keys_repeated),
+        _ if key.starts_with(SHARE_BY_GROUP) => Some(summary.work.attempts),
         _ if key.starts_with(ERROR_RATE_BY_CAUSE) => Some(summary.outcomes.calls),
         _ => None,
     }
@@ -140,6 +145,10 @@ fn windows_inside(summary: &Summary, (from_ns, until_ns): Stretch) -> impl Itera
 
 fn ended_inside(summary: &Summary, stretch: Stretch) -> u64 {
     windows_inside(summary, stretch).map(|window| window.good + window.failed).sum()
+}
+
+fn lookups_inside(summary: &Summary, stretch: Stretch) -> u64 {
+    windows_inside(summary, stretch).map(|window| window.cache_lookups).sum()
 }
 
 fn mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {

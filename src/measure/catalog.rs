@@ -79,20 +79,52 @@ impl Metric {
 
 /// Prefix of the family of metrics that splits the error rate by cause.
 pub const ERROR_RATE_BY_CAUSE: &str = "error_rate.";
+/// Prefix of the family of metrics that splits the attempts by group of backends.
+pub const SHARE_BY_GROUP: &str = "share.";
 
-/// The value of a metric of any key, the `error_rate.<cause>` family included.
+/// What the members of the `share.<group>` family have in common.
+pub static SHARE: Metric = Metric {
+    key: "share.<group>",
+    title: "Share of a group",
+    unit: Unit::Ratio,
+    better: Better::Neither,
+    scale: Scale::Fraction,
+    about: "Attempts sent to the backends of one group of the file over all attempts; where there are several groups.",
+    read: |_| None,
+};
+
+/// The value of a metric of any key, the families `error_rate.<cause>` and `share.<group>` included.
 ///
 /// Outer `None`: there is no such metric. Inner `None`: it is unknown in this run.
 pub fn value(summary: &Summary, key: &str) -> Option<Option<f64>> {
     if let Some(cause) = key.strip_prefix(ERROR_RATE_BY_CAUSE) {
         return crate::base::status::Cause::from_name(cause).map(|_| error_rate_of(summary, cause));
     }
+    if let Some(group) = key.strip_prefix(SHARE_BY_GROUP) {
+        return share_of(summary, group);
+    }
     find(key).map(|metric| (metric.read)(summary))
 }
 
-/// The metric of this key, not counting the `error_rate.<cause>` family.
+/// The metric of this key, not counting the families `error_rate.<cause>` and `share.<group>`.
 pub fn find(key: &str) -> Option<&'static Metric> {
     METRICS.iter().find(|metric| metric.key == key)
+}
+
+/// The metric of this key; for a member of a family the one that it is written and judged like. Whether there is
+/// such a group of backends is not looked at.
+pub fn like(key: &str) -> Option<&'static Metric> {
+    match key.strip_prefix(ERROR_RATE_BY_CAUSE) {
+        Some(cause) => crate::base::status::Cause::from_name(cause).and_then(|_| find("error_rate")),
+        None if key.starts_with(SHARE_BY_GROUP) => Some(&SHARE),
+        None => find(key),
+    }
+}
+
+/// The share of the attempts that a group of backends got. `None`: there is no such group.
+pub fn share_of(summary: &Summary, group: &str) -> Option<Option<f64>> {
+    let (_, attempts) = summary.groups.iter().find(|(name, _)| name == group)?;
+    Some(ratio(u128::from(*attempts), u128::from(summary.work.attempts)))
 }
 
 /// The share of counted calls that failed for one cause.
@@ -143,6 +175,8 @@ metrics! {
         "Amplification: attempts sent for a call, over calls.";
     "load_max_over_mean", "Load max/mean", Ratio, Lower, Log, |s| s.spread.max_over_mean,
         "Attempts per backend over its fair (weight) share, the largest, over the whole measured stretch.";
+    "load_min_over_mean", "Load min/mean", Ratio, Higher, Fraction, |s| s.spread.min_over_mean,
+        "The same for the backend that got least; 0 if somebody got nothing.";
     "load_cv", "Load variation", Ratio, Lower, Fraction, |s| s.spread.cv, "Coefficient of variation of the same.";
     "load_jain", "Load fairness (Jain)", Ratio, Higher, Fraction, |s| s.spread.jain, "Jain's fairness index of the same; 1 is even.";
     "load_max_over_mean_1s", "Load max/mean in 1 s", Ratio, Lower, Log, |s| s.spread.max_over_mean_1s, "The same in windows of one second, mean over the windows.";
@@ -152,10 +186,21 @@ metrics! {
         "From the start of the last fault until error rate and p99 are back within 10 % of their value before it, for good.";
     "time_to_detect", "Time to detect", Ms, Lower, Endless, |s| s.time_to_detect_ms(),
         "From the start of a fault until the affected backends get less than 10 % of their fair share.";
+    "time_to_fair_share", "Time to fair share", Ms, Lower, Endless, |s| s.time_to_fair_share_ms(),
+        "From when the first backends join until they get 80 % of their fair share for a second.";
+    "queue_max", "Longest queue", Calls, Lower, Count, |s| s.backends.iter().map(|backend| f64::from(backend.queue_max)).reduce(f64::max),
+        "Most attempts that waited for a worker at one backend.";
+    "connections_max_over_mean", "Connections max/mean", Ratio, Lower, Log, |s| s.connections_max_over_mean(),
+        "Connections that a backend has when the run ends, the most of any over their mean.";
     "calls_to_dead", "Calls to the dead", Calls, Lower, Count, |s| Some(s.work.calls_to_dead as f64),
         "Attempts sent to a backend that could not answer.";
     "keys_moved", "Keys moved", Ratio, Lower, Fraction, |s| ratio(u128::from(s.work.keys_moved), u128::from(s.work.keys_compared)),
         "Keys whose backend changed across membership changes.";
+    "keys_moved_collateral", "Keys moved for nothing", Ratio, Lower, Fraction,
+        |s| ratio(u128::from(s.work.keys_collateral), u128::from(s.work.keys_compared)),
+        "Of the same, those that moved between two backends which were there before and after.";
+    "affinity_rate", "Affinity", Ratio, Higher, Fraction, |s| ratio(u128::from(s.work.keys_stayed), u128::from(s.work.keys_repeated)),
+        "Calls with a key that went where the key's call before went, over those whose key was seen before.";
     "cache_hit_rate", "Cache hit rate", Ratio, Higher, Fraction, |s| ratio(u128::from(s.work.cache_hits), u128::from(s.work.cache_lookups)),
         "Hits over look-ups in the backends' caches.";
     "cross_zone_share", "Out-of-region share", Ratio, Lower, Fraction, |s| ratio(u128::from(s.work.cross_zone), u128::from(s.work.attempts)),
@@ -184,5 +229,21 @@ impl Summary {
         reaction
             .detectable
             .then(|| if reaction.detected { ms(reaction.time_to_detect_ns) } else { Some(f64::INFINITY) })?
+    }
+
+    /// Milliseconds; infinite if it never happened; `None` where nobody has joined.
+    fn time_to_fair_share_ms(&self) -> Option<f64> {
+        let reaction = &self.reaction;
+        reaction
+            .joined
+            .then(|| if reaction.settled { ms(reaction.time_to_fair_share_ns) } else { Some(f64::INFINITY) })?
+    }
+
+    /// `None` where connections are not counted, or where there are none.
+    fn connections_max_over_mean(&self) -> Option<f64> {
+        let counts: Vec<u32> = self.backends.iter().map(|backend| backend.connections).collect::<Option<_>>()?;
+        let sum: u64 = counts.iter().copied().map(u64::from).sum();
+        let max = counts.iter().max().copied()?;
+        (sum > 0).then(|| f64::from(max) * counts.len() as f64 / sum as f64)
     }
 }

@@ -226,23 +226,43 @@ pub fn time_to_detect(windows: &[DetectWindow], span: &DetectSpan) -> Reacted {
     if !(span.fair_share > 0.0 && span.fair_share < 1.0) {
         return Reacted::Unknown;
     }
+    first_stretch(windows, span, 0, |share| 10.0 * share < 1.0)
+}
+
+/// From when backends join until they get 80 % of their fair share of the attempts over a second, for the first
+/// time: to the beginning of that second. The affected backends of the span are those that joined.
+///
+/// Where a second holds too few attempts for that, a longer stretch is looked at, as in [`time_to_detect`].
+pub fn time_to_fair_share(windows: &[DetectWindow], span: &DetectSpan) -> Reacted {
+    if !(span.fair_share > 0.0 && span.fair_share < 1.0) {
+        return Reacted::Unknown;
+    }
+    first_stretch(windows, span, SECOND_NS, |share| share >= 0.8)
+}
+
+/// The beginning of the first stretch of at least `least_ns` in which what the affected backends get, over their fair
+/// share, shows it.
+fn first_stretch(windows: &[DetectWindow], span: &DetectSpan, least_ns: u64, shows: impl Fn(f64) -> bool) -> Reacted {
     let inside = |window: &&DetectWindow| {
         window.from_ns >= span.from_ns && window.from_ns.saturating_add(span.step_ns) <= span.until_ns
     };
     let windows: Vec<&DetectWindow> = windows.iter().filter(inside).collect();
+    let least = least_ns.div_ceil(span.step_ns.max(1)) as usize;
     let (mut end, mut to_affected, mut attempts) = (0, 0, 0);
-    for first in &windows {
-        while attempts as f64 * span.fair_share < EVIDENCE {
+    for (number, first) in windows.iter().enumerate() {
+        while attempts as f64 * span.fair_share < EVIDENCE || end - number < least {
             let Some(next) = windows.get(end) else { return Reacted::Never };
             (end, to_affected, attempts) = (end + 1, to_affected + next.to_affected, attempts + next.attempts);
         }
-        if 10.0 * (to_affected as f64) < span.fair_share * attempts as f64 {
+        if shows(to_affected as f64 / (span.fair_share * attempts as f64)) {
             return Reacted::After(first.from_ns - span.from_ns);
         }
         (to_affected, attempts) = (to_affected - first.to_affected, attempts - first.attempts);
     }
     Reacted::Never
 }
+
+const SECOND_NS: u64 = 1_000_000_000;
 
 /// With 20 attempts expected, fewer than 2 come by chance once in 2 x 10^7 groups.
 pub const EVIDENCE: f64 = 20.0;

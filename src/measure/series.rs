@@ -34,6 +34,12 @@ pub struct Window {
     pub max_over_mean: Option<f64>,
     /// Coefficient of variation of load over fair share.
     pub cv: Option<f64>,
+    /// Look-ups in the backends' caches.
+    #[serde(default)]
+    pub cache_lookups: u64,
+    /// Those that found their key.
+    #[serde(default)]
+    pub cache_hits: u64,
 }
 
 /// Load over fair share by backend and time. Rows are backends in id order, or equal runs of neighbouring

@@ -110,6 +110,9 @@ pub struct Summary {
     pub heat: Heat,
     /// One entry a backend, in id order.
     pub backends: Vec<BackendTally>,
+    /// `(name, attempts in the measured stretch)` of each group of backends, in the order of the file.
+    #[serde(default)]
+    pub groups: Vec<(String, u64)>,
 }
 
 /// Counts over the whole run, warm-up and drain included.
@@ -182,6 +185,9 @@ impl Latency {
 pub struct Spread {
     /// Largest ratio of load to fair share over the measured stretch.
     pub max_over_mean: Option<f64>,
+    /// Smallest ratio, 0 for a backend that got nothing.
+    #[serde(default)]
+    pub min_over_mean: Option<f64>,
     /// Coefficient of variation of that ratio.
     pub cv: Option<f64>,
     /// Jain's index of that ratio.
@@ -215,6 +221,15 @@ pub struct Work {
     pub keys_moved: u64,
     /// Keys seen both before and after a membership change.
     pub keys_compared: u64,
+    /// Of those moved: from a backend that stayed to one that was there already.
+    #[serde(default)]
+    pub keys_collateral: u64,
+    /// Calls of the measured stretch whose key was seen before.
+    #[serde(default)]
+    pub keys_repeated: u64,
+    /// Of those: calls that went where their key went last.
+    #[serde(default)]
+    pub keys_stayed: u64,
 }
 
 /// How the fleet answered to the faults.
@@ -233,6 +248,15 @@ pub struct Reaction {
     pub time_to_detect_ns: Option<u64>,
     /// Whether that was ever so.
     pub detected: bool,
+    /// True if a backend joined that was not there at the start.
+    #[serde(default)]
+    pub joined: bool,
+    /// From then until those that joined together get 80 % of their fair share for a second.
+    #[serde(default)]
+    pub time_to_fair_share_ns: Option<u64>,
+    /// Whether that was ever so.
+    #[serde(default)]
+    pub settled: bool,
 }
 
 /// One backend over the measured stretch.
@@ -250,4 +274,7 @@ pub struct BackendTally {
     pub queue_max: u32,
     /// Most attempts inside at one time.
     pub in_flight_max: u32,
+    /// Clients that are connected to it when the run ends; `None` where nobody counts them.
+    #[serde(default)]
+    pub connections: Option<u32>,
 }

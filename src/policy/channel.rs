@@ -91,8 +91,9 @@ impl Channel {
         }
         match input {
             Input::Start(_) | Input::Replied { .. } => {}
-            Input::Begin(list) => self.on_list(now, list, true),
-            Input::Resolved(list) => self.on_list(now, list, false),
+            Input::Begin(list) => self.on_begin(now, list),
+            Input::Resolved(list) => _ = self.on_list(now, list),
+            Input::Refreshed(list) => self.on_refreshed(now, list),
             Input::Connected(address) => self.on_connected(now, address),
             Input::ConnectFailed(address) => self.on_connect_failed(now, address),
             Input::Disconnected(address) => self.on_disconnected(now, address),
@@ -388,17 +389,34 @@ impl Channel {
 
     // Endpoints.
 
-    fn on_list(&mut self, now: Instant, list: Arc<[Listing]>, connected: bool) {
+    /// Everybody has been up for long: whom the balancer wants is connected. One that wants nobody yet connects when a
+    /// call needs it, and has had calls to all.
+    fn on_begin(&mut self, now: Instant, list: Arc<[Listing]>) {
+        let change = self.table.update(list);
+        if let Some(health) = &mut self.health {
+            health.on_endpoints(now, &change.joined, &change.left);
+        }
+        let mut wanted = Vec::new();
+        if !self.balancer.connects_all() {
+            self.balancer.on_endpoints(now, &self.table.view());
+            while let Some(want) = self.balancer.poll_want() {
+                wanted.extend(if let Want::Connect(id) = want { Some(id) } else { None });
+            }
+        }
+        self.table.connect_all(now, if wanted.is_empty() { &change.joined } else { &wanted });
+        self.endpoints_changed(now);
+    }
+
+    /// True if it says anything new.
+    fn on_list(&mut self, now: Instant, list: Arc<[Listing]>) -> bool {
         let change = self.table.update(list);
         if change.is_empty() {
-            return;
+            return false;
         }
         if let Some(health) = &mut self.health {
             health.on_endpoints(now, &change.joined, &change.left);
         }
-        if connected {
-            self.table.connect_all(now, &change.joined);
-        } else if self.balancer.connects_all() {
+        if self.balancer.connects_all() {
             for id in &change.joined {
                 if let Some(address) = self.table.get(*id).map(|entry| entry.address) {
                     self.connect(now, address);
@@ -406,6 +424,13 @@ impl Channel {
             }
         }
         self.endpoints_changed(now);
+        true
+    }
+
+    fn on_refreshed(&mut self, now: Instant, list: Arc<[Listing]>) {
+        if !self.on_list(now, list) {
+            self.endpoints_changed(now);
+        }
     }
 
     fn endpoints_changed(&mut self, now: Instant) {

@@ -34,6 +34,9 @@ pub enum Input {
     Begin(Arc<[Listing]>),
     /// The resolver answered.
     Resolved(Arc<[Listing]>),
+    /// The same, sent again by a registry that does so from time to time. It is news to the balancer even if nothing
+    /// changed, as in grpc-go, where each answer makes a new picker.
+    Refreshed(Arc<[Listing]>),
     /// A connection that was asked for is there.
     Connected(Address),
     /// A connection that was asked for could not be made.

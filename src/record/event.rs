@@ -106,6 +106,13 @@ pub enum Record {
         /// Its number in the timeline.
         number: u32,
     },
+    /// How many clients are connected to a backend when the run is over. A world that does not know says nothing.
+    Connected {
+        /// Which.
+        backend: BackendId,
+        /// Clients with a connection to it.
+        clients: u32,
+    },
     /// The run is over: nothing comes after this.
     Over {
         /// Calls that are still open.

@@ -8,7 +8,7 @@ use super::terminal::{BOLD, DIM, GREEN, Lines, PLAIN, RED};
 use super::text::{clean, count_of, wrap};
 use crate::base::status::Cause;
 use crate::judge::{Across, Both, across, pairs};
-use crate::measure::catalog::{ERROR_RATE_BY_CAUSE, METRICS, Metric, find};
+use crate::measure::catalog::{ERROR_RATE_BY_CAUSE, METRICS, Metric, SHARE_BY_GROUP, like};
 
 /// The comparison of two folders.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ impl Shared {
             wrap(&format!("{reason}: means only"), width).iter().for_each(|line| out.line(DIM, line));
         }
         for (key, found) in self.rows.iter().filter(|(_, found)| found.before.is_some() || found.after.is_some()) {
-            let metric = metric_of(key);
+            let metric = like(key);
             let value = |value: Option<f64>| value.map_or(UNKNOWN.to_owned(), |value| shown(metric, value));
             out.put(PLAIN, &format!("  {key:<24} {:>12} {:>12}  ", value(found.before), value(found.after)));
             let style = match found.better {
@@ -135,7 +135,7 @@ impl Shared {
         let row = |(metric, found): &(String, Across)| {
             json!({
                 "metric": metric,
-                "unit": metric_of(metric).map(|metric| metric.unit.text()),
+                "unit": like(metric).map(|metric| metric.unit.text()),
                 "a": number(found.before),
                 "b": number(found.after),
                 "delta": number(found.delta),
@@ -182,12 +182,6 @@ fn shown(metric: Option<&Metric>, value: f64) -> String {
     metric.map_or(short(value), |metric| with_unit(metric, value))
 }
 
-/// The metric of a key; the parts of the error rate are shown like the whole.
-fn metric_of(key: &str) -> Option<&'static Metric> {
-    let by_cause = key.strip_prefix(ERROR_RATE_BY_CAUSE).and_then(Cause::from_name);
-    find(if by_cause.is_some() { "error_rate" } else { key })
-}
-
 fn named<'a>(side: &'a Recorded, name: &str) -> Option<&'a RecordedContender> {
     side.contenders.iter().find(|contender| contender.name == name)
 }
@@ -224,7 +218,8 @@ fn metrics(before: &RecordedContender, after: &RecordedContender) -> Vec<String>
             keys.extend(parts.into_iter().filter(|key| has(before, key) || has(after, key)));
         }
     }
-    let own = before.runs.iter().flat_map(|run| run.values.keys()).filter(|key| metric_of(key).is_none());
+    let listed = |key: &str| like(key).is_some() && !key.starts_with(SHARE_BY_GROUP);
+    let own = before.runs.iter().flat_map(|run| run.values.keys()).filter(|key| !listed(key));
     let mut own: Vec<String> = own.filter(|key| in_both(key)).cloned().collect();
     own.sort();
     own.dedup();

@@ -17,7 +17,7 @@ use super::mean_interval;
 use super::number::{file_digits, plain};
 use super::recorded::HEADER;
 use crate::base::status::Cause;
-use crate::measure::catalog::{ERROR_RATE_BY_CAUSE, METRICS, Unit, error_rate_of};
+use crate::measure::catalog::{ERROR_RATE_BY_CAUSE, METRICS, SHARE_BY_GROUP, Unit, error_rate_of, share_of};
 use crate::measure::series::{Series, Window};
 use crate::measure::summary::{BackendFact, BackendTally, Contender, Study, Summary};
 
@@ -61,6 +61,7 @@ pub fn series_csv(study: &Study) -> Vec<u8> {
         "queue_max",
         "max_over_mean",
         "cv",
+        "cache_hit_rate",
     ]);
     for contender in &study.contenders {
         for run in &contender.runs {
@@ -88,6 +89,7 @@ pub fn backends_csv(study: &Study) -> Vec<u8> {
         "busy_s",
         "queue_max",
         "in_flight_max",
+        "connections",
         "share_over_fair",
     ]);
     for contender in &study.contenders {
@@ -133,8 +135,20 @@ fn rows_of(contender: &Contender) -> Vec<Row> {
                 values: values(&|run| error_rate_of(run, cause.name())),
             }));
         }
+        if metric.key == "cross_zone_share" {
+            rows.extend(groups_of(contender).iter().map(|(name, _)| Row {
+                key: format!("{SHARE_BY_GROUP}{name}"),
+                unit: metric.unit,
+                values: values(&|run| share_of(run, name).flatten()),
+            }));
+        }
     }
     rows
+}
+
+/// The groups among which attempts are shared; none where there is only one.
+fn groups_of(contender: &Contender) -> &[(String, u64)] {
+    contender.runs.first().map_or(&[], |run| if run.groups.len() > 1 { &run.groups } else { &[] })
 }
 
 fn occurs(contender: &Contender, cause: Cause) -> bool {
@@ -142,7 +156,7 @@ fn occurs(contender: &Contender, cause: Cause) -> bool {
     failures.any(|(name, count)| name == cause.name() && *count > 0)
 }
 
-fn window_cells(series: &Series, i: usize, window: &Window) -> [String; 11] {
+fn window_cells(series: &Series, i: usize, window: &Window) -> [String; 12] {
     let step_s = series.step_ns as f64 / 1e9;
     let rate = |count: u64| plain((step_s > 0.0).then(|| count as f64 / step_s), 6);
     let ms = |ns: Option<u64>| plain(ns.map(|ns| ns as f64 / 1e6), 6);
@@ -158,10 +172,11 @@ fn window_cells(series: &Series, i: usize, window: &Window) -> [String; 11] {
         window.queue_max.to_string(),
         plain(window.max_over_mean, 9),
         plain(window.cv, 9),
+        plain((window.cache_lookups > 0).then(|| window.cache_hits as f64 / window.cache_lookups as f64), 9),
     ]
 }
 
-fn backend_cells(fact: &BackendFact, tally: &BackendTally, share: Option<f64>) -> [String; 10] {
+fn backend_cells(fact: &BackendFact, tally: &BackendTally, share: Option<f64>) -> [String; 11] {
     [
         free_text(&fact.name),
         free_text(&fact.zone),
@@ -172,6 +187,7 @@ fn backend_cells(fact: &BackendFact, tally: &BackendTally, share: Option<f64>) -
         nanos_as_seconds(tally.served_ns),
         tally.queue_max.to_string(),
         tally.in_flight_max.to_string(),
+        tally.connections.map_or(String::new(), |connections| connections.to_string()),
         plain(share, 9),
     ]
 }

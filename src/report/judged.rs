@@ -2,9 +2,8 @@
 
 use super::number::{UNKNOWN, difference, short, with_unit};
 use super::{Comparison, GateLine, Verdict};
-use crate::base::status::Cause;
 use crate::judge::{self, Line, Shown};
-use crate::measure::catalog::{ERROR_RATE_BY_CAUSE, Metric, find};
+use crate::measure::catalog::like;
 use crate::measure::stats::Interval;
 use crate::measure::summary::Study;
 
@@ -71,9 +70,7 @@ fn shown(line: &Line, value: f64) -> String {
         return "never".to_owned();
     }
     // The parts of the error rate are shown like the whole.
-    let by_cause = line.metric.strip_prefix(ERROR_RATE_BY_CAUSE).and_then(Cause::from_name);
-    let metric: Option<&Metric> = if by_cause.is_some() { find("error_rate") } else { find(&line.metric) };
-    match (metric, line.shown) {
+    match (like(&line.metric), line.shown) {
         (None, _) => short(value),
         (Some(metric), Shown::Mean | Shown::Median) => with_unit(metric, value),
         (Some(metric), Shown::Change) => difference(metric, value, true),

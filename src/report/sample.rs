@@ -251,6 +251,7 @@ fn run(facts: &Facts, i: usize, seed: u64) -> Summary {
         latency_all: latency(calls, wit.base_ms * 1.3 * noise),
         spread: Spread {
             max_over_mean: Some(1.0 + 3.0 * wit.skew * noise),
+            min_over_mean: Some(1.0 - wit.skew * noise),
             cv: Some(wit.skew * noise),
             jain: Some(1.0 - wit.skew * wit.skew * noise),
             max_over_mean_1s: Some(1.1 + 3.0 * wit.skew * noise),
@@ -272,8 +273,10 @@ fn run(facts: &Facts, i: usize, seed: u64) -> Summary {
             detectable: true,
             time_to_detect_ns: (!wit.dead).then_some((wit.detect_s * 1e9 * noise) as u64),
             detected: !wit.dead,
+            ..Reaction::default()
         },
         backends: tallies(facts, &heat, calls),
+        groups: vec![],
         series: Series { step_ns: 1_000_000_000, windows },
         heat,
     }
@@ -307,6 +310,8 @@ fn window(wit: &Wit, i: usize, seed: u64, t: u64) -> Window {
         queue_max: (if hurt { 40.0 } else { 3.0 } * noise(5)) as u32,
         max_over_mean: known.then_some(1.1 + 3.0 * wit.skew * (0.7 + noise(6)) + if hurt { 0.4 } else { 0.0 }),
         cv: known.then_some(wit.skew * (0.7 + noise(8)) + if hurt { 0.4 } else { 0.0 }),
+        cache_lookups: 0,
+        cache_hits: 0,
     }
 }
 
@@ -335,6 +340,7 @@ fn tallies(facts: &Facts, heat: &Heat, calls: u64) -> Vec<BackendTally> {
             served_ns: u128::from(attempts) * 8_000_000,
             queue_max: (share * 12.0) as u32,
             in_flight_max: (share * 20.0) as u32,
+            connections: None,
         }
     };
     heat.rows.iter().map(tally).collect()

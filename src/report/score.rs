@@ -74,14 +74,46 @@ const ALWAYS: [&str; 7] =
 
 /// The metrics of the terminal: those that are always asked for, and those of the scenario's own subject.
 pub fn essential(page: &Page<'_>) -> Vec<Column> {
-    columns(page, &[ALWAYS.as_slice(), &["time_to_recover", "cache_hit_rate", "keys_moved"]].concat())
+    columns(
+        page,
+        &[
+            ALWAYS.as_slice(),
+            &[
+                "time_to_recover",
+                "time_to_fair_share",
+                "cache_hit_rate",
+                "keys_moved",
+                "keys_moved_collateral",
+                "affinity_rate",
+            ],
+        ]
+        .concat(),
+    )
 }
 
 /// The metrics of the page's scoreboard: what the scenario is about stands where nobody has to scroll for it.
 pub fn wide(page: &Page<'_>) -> Vec<Column> {
     let first = ["latency_p50", "latency_p99", "error_rate", "goodput", "load_max_over_mean"];
-    let subject = ["cache_hit_rate", "keys_moved", "time_to_recover", "time_to_detect", "calls_to_dead"];
-    let rest = ["latency_p999", "latency_mean", "load_cv_1s", "attempts_per_call", "cross_zone_share", "wasted_work"];
+    let subject = [
+        "cache_hit_rate",
+        "affinity_rate",
+        "keys_moved",
+        "keys_moved_collateral",
+        "time_to_recover",
+        "time_to_detect",
+        "time_to_fair_share",
+        "calls_to_dead",
+    ];
+    let rest = [
+        "latency_p999",
+        "latency_mean",
+        "load_min_over_mean",
+        "load_cv_1s",
+        "queue_max",
+        "attempts_per_call",
+        "cross_zone_share",
+        "wasted_work",
+    ];
     columns(page, &[first.as_slice(), &subject, &rest].concat())
 }
 

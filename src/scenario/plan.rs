@@ -126,6 +126,8 @@ pub enum Discovery {
     Push {
         /// From the change to the client.
         delay: Law,
+        /// How often the whole list is sent again, if at all.
+        refresh: Option<Duration>,
     },
     /// Backends hold a lease in a registry that clients watch.
     Lease {

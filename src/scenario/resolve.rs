@@ -25,6 +25,7 @@ use super::tree::{self, MOST_BYTES, Node, Value, Variables};
 use super::words::{as_name, is_name};
 use gates::Scene;
 use sections::Sections;
+use sweep::Point;
 
 /// What a command line has to say about a file.
 #[derive(Debug, Clone)]
@@ -130,7 +131,7 @@ fn unfold<'t>(root: &Value<'t>, about: &About<'_>, reader: &mut Reader<'t>) -> O
     let mut plans = Vec::new();
     for (number, point) in points.iter().enumerate() {
         let varied = point.applied(root);
-        let mut plan = resolve(varied.as_ref().unwrap_or(root), about, reader)?;
+        let mut plan = resolve(varied.as_ref().unwrap_or(root), point, about, reader)?;
         point.label(&mut plan, number);
         plans.push(plan);
     }
@@ -138,8 +139,8 @@ fn unfold<'t>(root: &Value<'t>, about: &About<'_>, reader: &mut Reader<'t>) -> O
     Some(plans)
 }
 
-/// The plan of a tree without a sweep.
-fn resolve<'t>(root: &Value<'t>, about: &About<'_>, reader: &mut Reader<'t>) -> Option<Plan> {
+/// The plan of a tree at one point of its sweep, whose values are in it.
+fn resolve<'t>(root: &Value<'t>, point: &Point<'t>, about: &About<'_>, reader: &mut Reader<'t>) -> Option<Plan> {
     let file = sections::read(root, reader);
     let findings = &mut reader.findings;
     let root = Node::root(root);
@@ -152,7 +153,8 @@ fn resolve<'t>(root: &Value<'t>, about: &About<'_>, reader: &mut Reader<'t>) -> 
     contenders::check_keys(&file, calls.as_ref(), &root, findings);
     contenders::check_reports(&file, &root, findings);
     let faults = faults::resolve(&file, &root, fleet.as_ref(), times.as_ref(), findings);
-    let scene = Scene { times, contenders: contenders.as_ref(), file: &file, text: about.text };
+    let scene =
+        Scene { times, contenders: contenders.as_ref(), point, fleet: fleet.as_ref(), file: &file, text: about.text };
     let expects = gates::resolve(&scene, &root, findings);
 
     let (times, fleet, contenders, faults) = (times?, fleet?, contenders?, faults?);
@@ -221,7 +223,7 @@ impl From<schema::Discovery> for Discovery {
     fn from(written: schema::Discovery) -> Discovery {
         match written {
             schema::Discovery::Static(_) => Discovery::Static,
-            schema::Discovery::Push(push) => Discovery::Push { delay: push.delay },
+            schema::Discovery::Push(push) => Discovery::Push { delay: push.delay, refresh: push.refresh },
             schema::Discovery::Lease(lease) => {
                 Discovery::Lease { ttl: lease.ttl, keepalive: lease.keepalive, watch_delay: lease.watch_delay }
             }

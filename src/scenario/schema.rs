@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::import::Imported;
 use super::words::{Bound, Errors, Name, Setting, Window, ZoneName};
 use crate::backend::spec::{Abandoned, Cache, Discipline, LoadReports, WarmUp};
+use crate::base::bounds::some_above_zero;
 use crate::base::choice::choice;
 use crate::base::dist::Law;
 use crate::base::quantity::{Factor, Rate, Ratio};
@@ -231,11 +232,15 @@ impl Default for Discovery {
 pub struct Push {
     /// From the change to a client: a duration or a law, drawn anew for each client.
     pub delay: Law,
+    /// The whole list is sent to every client again this often, though nothing changed, and is news to its balancer; by
+    /// default never.
+    #[serde(deserialize_with = "some_above_zero")]
+    pub refresh: Option<Duration>,
 }
 
 impl Default for Push {
     fn default() -> Self {
-        Push { delay: Law::constant(Duration::from_millis(100)) }
+        Push { delay: Law::constant(Duration::from_millis(100)), refresh: None }
     }
 }
 
@@ -334,6 +339,10 @@ pub struct Expect {
     pub contender: Option<String>,
     /// Key of the metric.
     pub metric: String,
+    /// Only at these points of the sweep, `{ "clients.0.count" = 1 }`: paths of `[sweep]` and one value of each; by
+    /// default at all of them.
+    #[serde(default)]
+    pub when: BTreeMap<String, Bound>,
     /// Only this stretch of time, `["60s", "90s"]` or `{ from = "60s", to = "90s" }`; by default all that counts.
     #[serde(default)]
     pub window: Option<Window>,

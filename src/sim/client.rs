@@ -78,7 +78,7 @@ impl Client {
 #[derive(Debug, Clone)]
 pub(super) enum Message {
     /// A list of endpoints.
-    List { version: u64, list: Arc<[Listing]> },
+    List { version: u64, list: Arc<[Listing]>, again: bool },
     /// A connection is there.
     Connected(Address),
     /// A connection could not be made.
@@ -459,7 +459,8 @@ impl<S: Sink> World<'_, S> {
 
     pub(super) fn deliver(&mut self, client: usize, message: Message) {
         let input = match message {
-            Message::List { list, .. } => Input::Resolved(list),
+            Message::List { list, again: false, .. } => Input::Resolved(list),
+            Message::List { list, again: true, .. } => Input::Refreshed(list),
             Message::Connected(address) => self.connected(client, address),
             Message::ConnectFailed(address) => Input::ConnectFailed(address),
             Message::Disconnected(address) => Input::Disconnected(address),

@@ -8,6 +8,7 @@ use crate::base::time::Instant;
 use crate::fault;
 use crate::fault::effect::Effect;
 use crate::policy::balancer::catalog::Tables;
+use crate::policy::endpoints::Connectivity;
 use crate::record::Sink;
 use crate::record::event::Record;
 use crate::scenario::plan::Plan;
@@ -30,6 +31,7 @@ pub(super) mod kind {
     pub(in crate::sim) const REGISTRY: u8 = 1;
     pub(in crate::sim) const DRAINED: u8 = 2;
     pub(in crate::sim) const RELIST: u8 = 3;
+    pub(in crate::sim) const REFRESH: u8 = 4;
     pub(in crate::sim) const DONE: u8 = 8;
     pub(in crate::sim) const CANCEL: u8 = 9;
     pub(in crate::sim) const REPLY: u8 = 10;
@@ -158,6 +160,9 @@ impl<'a, S: Sink> World<'a, S> {
         for client in 0..self.clients.len() {
             self.begin_client(client, list.clone());
         }
+        if let Some(period) = self.registry.refresh() {
+            self.queue.push(Event::new(Instant::ZERO + period, kind::REFRESH, 0, 0));
+        }
         for user in 0..self.births.users() {
             let at = self.births.think(Instant::ZERO, user);
             self.queue.push(Event::new(at, kind::USER, user, 0));
@@ -219,6 +224,7 @@ impl<'a, S: Sink> World<'a, S> {
             kind::RELIST => self.on_relist(),
             kind::REPORT => self.on_report_due(BackendId(entity)),
             kind::IDLE => self.on_idle_due(BackendId(entity)),
+            kind::REFRESH => self.on_refresh(),
             other => unreachable!("an event of kind {other}"),
         }
     }
@@ -277,9 +283,23 @@ impl<'a, S: Sink> World<'a, S> {
             self.finish.sojourn_sum_ns += u128::from((self.now - open.born).as_nanos());
             self.put_unfinished(open);
         }
+        self.put_connections();
         self.sink.put(self.now, &Record::Over { unfinished: unfinished.len() as u64 });
         self.finish.at = self.now;
         self.finish
+    }
+
+    fn put_connections(&mut self) {
+        let mut clients = vec![0; self.backends.len()];
+        for client in &self.clients {
+            let view = client.channel.table().view();
+            let connected = view.members.iter().filter_map(|id| view.get(*id));
+            let connected = connected.filter(|endpoint| endpoint.connectivity == Connectivity::Ready);
+            connected.for_each(|endpoint| clients[endpoint.address.index()] += 1);
+        }
+        for (id, clients) in clients.into_iter().enumerate() {
+            self.sink.put(self.now, &Record::Connected { backend: BackendId(id as u32), clients });
+        }
     }
 
     fn on_timer(&mut self, client: usize) {

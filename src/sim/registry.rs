@@ -35,6 +35,7 @@ struct Entry {
 pub(super) struct Registry {
     mode: Mode,
     delay: Option<Sampler>,
+    refresh: Option<Duration>,
     rand: Rand,
     all: Vec<Listing>,
     entries: Vec<Entry>,
@@ -48,11 +49,12 @@ impl Registry {
         let mut rand = seed.stream("registry");
         let (mode, delay) = match &plan.discovery {
             Discovery::Static => (Mode::Static, None),
-            Discovery::Push { delay } => (Mode::Push, Some(delay.compile())),
+            Discovery::Push { delay, .. } => (Mode::Push, Some(delay.compile())),
             Discovery::Lease { ttl, keepalive, watch_delay } => {
                 (Mode::Lease { ttl: *ttl, keepalive: *keepalive }, Some(watch_delay.compile()))
             }
         };
+        let refresh = if let Discovery::Push { refresh, .. } = &plan.discovery { *refresh } else { None };
         let period = if let Mode::Lease { keepalive, .. } = &mode { keepalive.as_nanos() } else { 0 };
         let mut all = Vec::new();
         let mut entries = Vec::new();
@@ -70,7 +72,7 @@ impl Registry {
             let mute = u32::from(!listed);
             entries.push(Entry { listed, mute, beat: Instant::from_nanos(phase), due: Instant::NEVER });
         }
-        Registry { mode, delay, rand, all, entries, outages: 0, changed: false }
+        Registry { mode, delay, refresh, rand, all, entries, outages: 0, changed: false }
     }
 
     /// Who is listed.
@@ -81,6 +83,11 @@ impl Registry {
             .filter(|(_, entry)| entry.listed)
             .map(|(listing, _)| listing.clone())
             .collect()
+    }
+
+    /// How often everybody is sent the list again, if at all.
+    pub(super) fn refresh(&self) -> Option<Duration> {
+        self.refresh
     }
 
     /// From a change to one client, anew for each.

@@ -296,6 +296,24 @@ impl<S: Sink> World<'_, S> {
         self.publish_again();
     }
 
+    /// Sends everybody who listens the whole list, though they may know it.
+    pub(super) fn on_refresh(&mut self) {
+        let Some(period) = self.registry.refresh() else { return };
+        self.queue.push(Event::new(self.now + period, kind::REFRESH, 0, 0));
+        if self.registry.is_out() {
+            return;
+        }
+        let list = self.registry.list();
+        let version = self.list_version;
+        for client in 0..self.clients.len() {
+            // As in [`World::publish_again`], the draw is made for everybody.
+            let delay = self.registry.delay();
+            if !self.clients[client].deaf {
+                self.tell(client, delay, Message::List { version, list: list.clone(), again: true });
+            }
+        }
+    }
+
     /// Tells everybody who listens and has not heard of the present list.
     fn publish_again(&mut self) {
         if self.registry.is_out() {
@@ -308,7 +326,7 @@ impl<S: Sink> World<'_, S> {
             let delay = self.registry.delay();
             let told = self.clients[client].list_version >= version;
             if !told && !self.clients[client].deaf {
-                self.tell(client, delay, Message::List { version, list: list.clone() });
+                self.tell(client, delay, Message::List { version, list: list.clone(), again: false });
             }
         }
     }

@@ -204,6 +204,7 @@ impl Fold {
         let mean = |sum: f64| (self.seconds > 0).then(|| sum / self.seconds as f64);
         let spread = Spread {
             max_over_mean: whole.map(|found| found.max_over_mean),
+            min_over_mean: whole.map(|found| found.min_over_mean),
             cv: whole.map(|found| found.cv),
             jain: whole.map(|found| found.jain),
             max_over_mean_1s: mean(self.sums[0]),
@@ -217,44 +218,49 @@ impl Fold {
 #[derive(Debug, Clone, Copy)]
 struct Unevenness {
     max_over_mean: f64,
+    min_over_mean: f64,
     cv: f64,
     jain: f64,
 }
 
 /// How far what each got is from its fair share; who has no fair share is left out. `None` if nobody got anything.
 fn unevenness(got_and_fair: impl Iterator<Item = (f64, f64)>) -> Option<Unevenness> {
-    let (mut n, mut sum, mut squares, mut max) = (0.0, 0.0, 0.0, 0.0f64);
+    let (mut n, mut sum, mut squares, mut max, mut min) = (0.0, 0.0, 0.0, 0.0f64, f64::INFINITY);
     for (got, fair) in got_and_fair.filter(|(_, fair)| *fair > 0.0) {
         let ratio = got / fair;
         n += 1.0;
         sum += ratio;
         squares += ratio * ratio;
-        max = max.max(ratio);
+        (max, min) = (max.max(ratio), min.min(ratio));
     }
-    Unevenness::of(n, sum, squares, max)
+    Unevenness::of(n, sum, squares, [min, max])
 }
 
 /// The same where all have the same fair share: whole numbers are exact, and a large fleet is asked often.
 fn unevenness_of_equals<'a>(got_and_up: impl Iterator<Item = (u64, &'a bool)>) -> Option<Unevenness> {
-    let (mut n, mut sum, mut squares, mut max) = (0u64, 0u64, 0u64, 0u64);
+    let (mut n, mut sum, mut squares, mut min, mut max) = (0u64, 0u64, 0u64, u64::MAX, 0u64);
     for (got, up) in got_and_up {
-        n += u64::from(*up | (got > 0));
+        let counts = *up | (got > 0);
+        n += u64::from(counts);
+        min = min.min(if counts { got } else { u64::MAX });
         sum += got;
         squares += got * got;
         max = max.max(got);
     }
-    Unevenness::of(n as f64, sum as f64, squares as f64, max as f64)
+    Unevenness::of(n as f64, sum as f64, squares as f64, [min as f64, max as f64])
 }
 
 impl Unevenness {
-    /// From how many there are, and the sum, the sum of squares and the largest of what each got over its fair share.
-    fn of(n: f64, sum: f64, squares: f64, max: f64) -> Option<Unevenness> {
+    /// From how many there are, and the sum, the sum of squares, the least and the most of what each got over its fair
+    /// share.
+    fn of(n: f64, sum: f64, squares: f64, [min, max]: [f64; 2]) -> Option<Unevenness> {
         if sum <= 0.0 {
             return None;
         }
         let mean = sum / n;
         let variance = (squares / n - mean * mean).max(0.0);
-        Some(Unevenness { max_over_mean: max / mean, cv: variance.sqrt() / mean, jain: sum * sum / (n * squares) })
+        let cv = variance.sqrt() / mean;
+        Some(Unevenness { max_over_mean: max / mean, min_over_mean: min / mean, cv, jain: sum * sum / (n * squares) })
     }
 }
 
@@ -265,9 +271,12 @@ mod tests {
     #[test]
     fn even_is_one_and_all_on_one_is_n() {
         let even = unevenness([(10.0, 1.0), (20.0, 2.0)].into_iter()).unwrap();
-        assert_eq!((even.max_over_mean, even.cv, even.jain), (1.0, 0.0, 1.0));
+        assert_eq!((even.max_over_mean, even.min_over_mean, even.cv, even.jain), (1.0, 1.0, 0.0, 1.0));
         let one = unevenness([(30.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 0.0)].into_iter()).unwrap();
         assert!((one.max_over_mean - 3.0).abs() < 1e-12 && (one.jain - 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!(one.min_over_mean, 0.0, "two got nothing; the one without a fair share does not count");
+        let two = unevenness([(10.0, 1.0), (15.0, 3.0)].into_iter()).unwrap();
+        assert!((two.min_over_mean - 5.0 / 7.5).abs() < 1e-12, "{}", two.min_over_mean);
         assert!(unevenness([(0.0, 1.0)].into_iter()).is_none(), "missing is not zero");
     }
 
@@ -278,7 +287,8 @@ mod tests {
         let fair = |i: usize| if up[i] || got[i] > 0 { 1.0 } else { 0.0 };
         let one = unevenness((0..got.len()).map(|i| (got[i] as f64, fair(i)))).unwrap();
         let other = unevenness_of_equals(got.into_iter().zip(&up)).unwrap();
-        assert_eq!((one.max_over_mean, one.cv, one.jain), (other.max_over_mean, other.cv, other.jain));
+        let all = |found: Unevenness| (found.max_over_mean, found.min_over_mean, found.cv, found.jain);
+        assert_eq!(all(one), all(other));
         assert!(unevenness_of_equals([(0, &true)].into_iter()).is_none(), "missing is not zero");
     }
 }

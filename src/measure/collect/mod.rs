@@ -32,6 +32,8 @@ pub struct Frame {
     pub keyed: bool,
     /// Weight of each backend, and whether it is there from the start.
     pub backends: Vec<(u32, bool)>,
+    /// Name and size of each group of backends; together they are the backends, in order.
+    pub groups: Vec<(String, usize)>,
     /// The faults, in the order of their starts.
     pub faults: Vec<Fault>,
     /// What identifies the workload besides the calls: a word for each part.
@@ -60,6 +62,7 @@ pub struct Fold {
     windows: windows::Fold,
     keys: Option<keys::Fold>,
     detect: Option<reaction::Detect>,
+    newcomers: Option<reaction::Newcomers>,
     tallies: Vec<BackendTally>,
     work: Work,
     /// Something ends here: a window, a second, the warm-up.
@@ -104,8 +107,9 @@ impl Fold {
             outcome: outcome::Fold::new(frame.warmup, frame.duration),
             balance: balance::Fold::new(&frame),
             windows,
-            keys: frame.keyed.then(keys::Fold::default),
+            keys: frame.keyed.then(|| keys::Fold::new(&frame)),
             detect: reaction::Detect::new(&frame),
+            newcomers: reaction::Newcomers::new(&frame),
             tallies: vec![BackendTally::default(); frame.backends.len()],
             work: Work::default(),
             turn_at: Instant::ZERO,
@@ -122,6 +126,9 @@ impl Fold {
         self.windows.on_sent();
         if let Some(detect) = &mut self.detect {
             detect.on_sent(at, backend);
+        }
+        if let Some(newcomers) = &mut self.newcomers {
+            newcomers.on_sent(at, backend);
         }
         if self.counting {
             self.tallies[backend.index()].attempts += 1;
@@ -174,10 +181,11 @@ impl Fold {
     /// What the run comes to. `events` and `ties` are the world's own counts.
     pub fn finish(mut self, events: u64, ties: u64, sojourn_sum_ns: u128) -> Summary {
         let series = self.windows.finish();
+        let groups = self.groups();
         let (outcomes, latency, latency_all) = self.outcome.finish();
         let (spread, heat) = self.balance.finish();
         if let Some(keys) = &self.keys {
-            (self.work.keys_moved, self.work.keys_compared) = keys.moved();
+            keys.finish(&mut self.work);
         }
         Summary {
             seed: self.frame.seed,
@@ -193,7 +201,15 @@ impl Fold {
                 in_flight_area_ns: self.in_flight.area,
                 ties,
             },
-            reaction: reaction::read(&self.frame, &series, self.windows.unfinished_births(), self.detect.as_ref()),
+            reaction: reaction::Reactions {
+                frame: &self.frame,
+                series: &series,
+                unfinished: self.windows.unfinished_births(),
+                detect: self.detect.as_ref(),
+                newcomers: self.newcomers.as_ref(),
+            }
+            .read(),
+            groups,
             outcomes,
             latency,
             latency_all,
@@ -203,6 +219,15 @@ impl Fold {
             heat,
             backends: self.tallies,
         }
+    }
+
+    /// What each group of backends got.
+    fn groups(&self) -> Vec<(String, u64)> {
+        let mut tallies = self.tallies.iter();
+        let attempts = |size: usize, tallies: &mut std::slice::Iter<'_, BackendTally>| {
+            tallies.by_ref().take(size).map(|tally| tally.attempts).sum()
+        };
+        self.frame.groups.iter().map(|(name, size)| (name.clone(), attempts(*size, &mut tallies))).collect()
     }
 }
 
@@ -228,7 +253,7 @@ impl Sink for Fold {
             Record::Sent { attempt, backend, key, leaves_region, dead, .. } => {
                 self.on_sent(at, *backend, *leaves_region, *dead);
                 if let (0, Some(key), Some(keys)) = (attempt, key, &mut self.keys) {
-                    keys.on_sent(*key, *backend);
+                    keys.on_sent(*key, *backend, self.counting);
                 }
             }
             Record::Arrived { backend, waiting, inside } => {
@@ -241,6 +266,7 @@ impl Sink for Fold {
             }
             Record::Served { backend, busy, wasted } => self.on_served(*backend, *busy, *wasted),
             Record::Looked { hit, .. } => {
+                self.windows.on_looked(*hit);
                 if self.counting {
                     self.work.cache_lookups += 1;
                     self.work.cache_hits += u64::from(*hit);
@@ -259,14 +285,38 @@ impl Sink for Fold {
             Record::Member { backend, up } => {
                 self.balance.on_member(at, *backend, *up);
                 if let Some(keys) = &mut self.keys {
-                    keys.on_member();
+                    keys.on_member(*backend, *up);
+                }
+                if let Some(newcomers) = &mut self.newcomers {
+                    newcomers.on_member(at, *backend, *up);
                 }
             }
             Record::Effect { .. } => {}
+            Record::Connected { backend, clients } => self.tallies[backend.index()].connections = Some(*clients),
             Record::Over { unfinished } => {
                 self.in_flight.unfinished = *unfinished;
                 self.windows.over();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// A minute of backends of weight 1 that are or are not there from the start, in one group.
+    pub fn frame(up: &[bool]) -> Frame {
+        Frame {
+            seed: 1,
+            warmup: Instant::ZERO,
+            duration: Instant::ZERO + Duration::from_secs(60),
+            closed: false,
+            keyed: true,
+            backends: up.iter().map(|up| (1, *up)).collect(),
+            groups: vec![("all".to_owned(), up.len())],
+            faults: vec![],
+            workload: vec![],
         }
     }
 }

@@ -79,6 +79,12 @@ impl Fold {
     }
 
     #[inline]
+    pub(super) fn on_looked(&mut self, hit: bool) {
+        self.present.cache_lookups += 1;
+        self.present.cache_hits += u64::from(hit);
+    }
+
+    #[inline]
     pub(super) fn on_arrived(&mut self, waiting: u32) {
         self.present.queue_max = self.present.queue_max.max(waiting);
     }

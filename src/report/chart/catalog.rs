@@ -49,7 +49,7 @@ pub static CHARTS: &[Row] = &[
         read: "A row is a backend, a column a moment, the colour its load over its fair share of all attempts of that \
                moment. Muted is fair; warm colours carry too much, cool ones too little, and the \
                strongest cool one got nothing at all. Rows are grouped by zone; thin lines mark faults.",
-        metrics: &["calls_to_dead", "cross_zone_share"],
+        metrics: &["calls_to_dead", "cross_zone_share", "share."],
         draw: heat::draw,
     },
     Row {
@@ -58,7 +58,7 @@ pub static CHARTS: &[Row] = &[
         read: "The strong line is the busiest backend's load over its fair share (1 is even), the dashed one the \
                coefficient of variation over all backends (0 is even). Few calls per window look uneven by chance \
                alone, so compare contenders, not absolute heights.",
-        metrics: &["load_"],
+        metrics: &["load_", "connections_"],
         draw: imbalance::draw,
     },
     Row {
@@ -66,7 +66,7 @@ pub static CHARTS: &[Row] = &[
         title: "Calls in flight and queues",
         read: "The strong line is the largest number of open calls in a window over all clients, the dashed one the \
                longest queue at any one backend. What keeps rising does not recover by itself.",
-        metrics: &["wasted_work"],
+        metrics: &["wasted_work", "queue_max"],
         draw: pressure::draw,
     },
     Row {
@@ -109,6 +109,8 @@ mod tests {
         assert_eq!(explaining("error_rate.deadline").map(|row| row.name), Some("throughput"));
         assert_eq!(explaining("time_to_recover").map(|row| row.name), Some("reaction"));
         let lost: Vec<&str> = METRICS.iter().map(|metric| metric.key).filter(|key| explaining(key).is_none()).collect();
-        assert_eq!(lost, ["keys_moved", "cache_hit_rate"], "these have no chart yet");
+        assert_eq!(explaining("share.canary").map(|row| row.name), Some("heat"));
+        let none_yet = ["keys_moved", "keys_moved_collateral", "affinity_rate", "cache_hit_rate"];
+        assert_eq!(lost, none_yet, "these have no chart yet");
     }
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::scroll;
 use crate::base::status::Cause;
-use crate::measure::catalog::{Better, ERROR_RATE_BY_CAUSE, METRICS};
+use crate::measure::catalog::{Better, ERROR_RATE_BY_CAUSE, METRICS, SHARE};
 use crate::report::Page;
 use crate::report::chart::Chart;
 use crate::report::text::{clean, clean_lines};
@@ -65,6 +65,9 @@ fn definitions() -> Markup {
                         td { code { (ERROR_RATE_BY_CAUSE) "<cause>" } }
                         td { "Error rate by cause" } td { "ratio" } td { "lower" }
                         td { "The error rate split by what ended the call: " (Cause::ALL.map(Cause::name).join(", ")) "." }
+                    }
+                    tr {
+                        td { code { (SHARE.key) } } td { (SHARE.title) } td { (SHARE.unit.text()) } td { "–" } td { (SHARE.about) }
                     }
                 }
             }

@@ -4,7 +4,9 @@ use std::str::FromStr;
 
 use super::calls::Times;
 use super::contenders::{Contenders, names};
+use super::fleet::Fleet;
 use super::sections::Sections;
+use super::sweep::{Point, same_value};
 use crate::base::quantity::{QuantityError, Rate, Ratio};
 use crate::base::status::Cause;
 use crate::base::time::Duration;
@@ -21,20 +23,25 @@ pub struct Scene<'a> {
     pub times: Option<Times>,
     /// The contenders that run, if they make sense.
     pub contenders: Option<&'a Contenders>,
+    /// Where in the sweep this is.
+    pub point: &'a Point<'a>,
+    /// The fleet, if it makes sense.
+    pub fleet: Option<&'a Fleet>,
     /// The file.
     pub file: &'a Sections,
     /// Its text, for line numbers.
     pub text: &'a str,
 }
 
-/// The gates, if all of them make sense. A gate about a contender that does not run is left out.
+/// The gates, if all of them make sense. A gate about a contender that does not run is left out, and so is one about
+/// another point of the sweep.
 pub fn resolve(scene: &Scene<'_>, root: &Node<'_, '_>, findings: &mut Findings) -> Option<Vec<Expect>> {
     let errors = findings.errors();
     let mut gates = Vec::new();
     for (number, expect) in scene.file.expects.iter().enumerate() {
         let node = root.key("expect").index(number);
         if let Some(expect) = expect {
-            gates.extend(scene.gate(expect, &node, findings));
+            gates.extend(scene.gate(expect, root, &node, findings));
         }
     }
     let all_read = scene.file.expects.iter().all(Option::is_some);
@@ -49,12 +56,20 @@ struct Measure {
 }
 
 impl Scene<'_> {
-    fn gate(&self, expect: &schema::Expect, node: &Node<'_, '_>, findings: &mut Findings) -> Option<Expect> {
+    fn gate(
+        &self,
+        expect: &schema::Expect,
+        root: &Node<'_, '_>,
+        node: &Node<'_, '_>,
+        findings: &mut Findings,
+    ) -> Option<Expect> {
         let errors = findings.errors();
         let measure = measure(&expect.metric, &node.key("metric"), findings);
         if measure.is_some() {
+            self.check_group(expect, &node.key("metric"), findings);
             self.check_judgeable(expect, &node.key("metric"), findings);
         }
+        let is_here = self.is_here(expect, root, &node.key("when"), findings);
         let window = self.window(expect, &node.key("window"), findings);
         let limit = self.limit(expect, measure, node, findings);
         let contender = match &expect.contender {
@@ -67,7 +82,32 @@ impl Scene<'_> {
         if let Some(refusal) = gate.rule("").refusal().filter(|_| findings.errors() == errors) {
             findings.push(Finding::error(node.key(refusal.key).span(), refusal.message, refusal.help));
         }
-        Some(gate)
+        is_here.then_some(gate)
+    }
+
+    /// Whether a gate is about this point of the sweep.
+    fn is_here(
+        &self,
+        expect: &schema::Expect,
+        root: &Node<'_, '_>,
+        node: &Node<'_, '_>,
+        findings: &mut Findings,
+    ) -> bool {
+        let sweep = root.key("sweep");
+        let swept: Vec<&str> = sweep.entries().iter().map(|(path, _)| *path).collect();
+        for (path, value) in &expect.when {
+            let (values, text) = (sweep.key(path).items(), value.text());
+            if !swept.contains(&path.as_str()) {
+                let message = format!("`[sweep]` does not vary `{path}`");
+                let help = super::suggestion(path, &swept, "swept paths");
+                findings.push(Finding::error(node.key(path).key_span(), message, help));
+            } else if !values.iter().any(|item| item.value().is_some_and(|item| same_value(item, &text))) {
+                let message = format!("`{path}` never is {text}, so this gate would never be judged");
+                let help = "write one of the values that `[sweep]` gives it";
+                findings.push(Finding::error(node.key(path).span(), message, help));
+            }
+        }
+        expect.when.iter().all(|(path, value)| self.point.is_at(path, &value.text()))
     }
 
     /// The number of a contender; `None` if there is none of this name, or if it does not run.
@@ -145,13 +185,26 @@ impl Scene<'_> {
         limits.pop()
     }
 
+    /// A share is that of a group of the file.
+    fn check_group(&self, expect: &schema::Expect, node: &Node<'_, '_>, findings: &mut Findings) {
+        let Some(group) = expect.metric.strip_prefix(catalog::SHARE_BY_GROUP) else { return };
+        let Some(fleet) = self.fleet else { return };
+        let names: Vec<&str> = fleet.backends.iter().map(|group| group.name.as_str()).collect();
+        if !names.contains(&group) {
+            let help = super::suggestion(group, &names, "groups of backends");
+            findings.push(Finding::error(node.span(), format!("there is no group of backends `{group}`"), help));
+        }
+    }
+
     /// A gate on a metric that no run of this file has would never be judged.
     fn check_judgeable(&self, expect: &schema::Expect, node: &Node<'_, '_>, findings: &mut Findings) {
         let file = self.file;
         let no_cache = file.backends.iter().all(|group| group.as_ref().is_some_and(|group| group.cache.is_none()));
         let no_keys = file.calls.as_ref().is_some_and(|calls| calls.keys.is_none());
         let missing = match expect.metric.as_str() {
-            "time_to_recover" | "time_to_detect" if file.faults.is_empty() => ("[[faults]]", "there are no faults"),
+            "time_to_recover" | "time_to_detect" | "time_to_fair_share" if file.faults.is_empty() => {
+                ("[[faults]]", "there are no faults")
+            }
             "time_to_detect"
                 if !file
                     .faults
@@ -161,7 +214,7 @@ impl Scene<'_> {
                 ("[[faults]]", "no fault takes backends away")
             }
             "cache_hit_rate" if no_cache => ("cache", "no backend has a cache"),
-            "keys_moved" if no_keys => ("keys", "the calls have no keys"),
+            "keys_moved" | "keys_moved_collateral" | "affinity_rate" if no_keys => ("keys", "the calls have no keys"),
             _ => return,
         };
         let message = format!("`{}` would be unknown in every run: {}", expect.metric, missing.1);
@@ -171,14 +224,10 @@ impl Scene<'_> {
 
 /// What kind of number a metric is.
 fn measure(key: &str, node: &Node<'_, '_>, findings: &mut Findings) -> Option<Measure> {
-    if let Some(metric) = catalog::find(key) {
+    if let Some(metric) = catalog::like(key) {
         return Some(Measure { unit: metric.unit, scale: metric.scale });
     }
-    let cause = key.strip_prefix(catalog::ERROR_RATE_BY_CAUSE);
-    if cause.is_some_and(|cause| Cause::from_name(cause).is_some()) {
-        return Some(Measure { unit: Unit::Ratio, scale: Scale::Fraction });
-    }
-    let help = match cause {
+    let help = match key.strip_prefix(catalog::ERROR_RATE_BY_CAUSE) {
         Some(_) => format!("the causes are {}", Cause::ALL.map(Cause::name).join(", ")),
         None => match nearest(key, catalog::METRICS.iter().map(|metric| metric.key)) {
             Some(near) => format!("did you mean `{near}`? `plimsoll list metrics` shows all of them"),

@@ -119,6 +119,11 @@ impl<'t> Point<'t> {
         Some(varied)
     }
 
+    /// Whether the path has this value here.
+    pub fn is_at(&self, path: &str, value: &str) -> bool {
+        self.settings.iter().any(|setting| setting.path == path && same_value(&setting.value, value))
+    }
+
     /// Names the plan after the point.
     pub fn label(&self, plan: &mut Plan, number: usize) {
         if self.settings.is_empty() {
@@ -130,6 +135,20 @@ impl<'t> Point<'t> {
         let complete = slugs.len() == self.settings.len() && named.len() <= 64;
         plan.name = if complete { named } else { format!("{:.50}-{}", plan.name, number + 1) };
     }
+}
+
+/// Whether a value of the file is the one that this text stands for: numbers may be written in several ways.
+pub fn same_value(value: &Value<'_>, text: &str) -> bool {
+    match value.get_ref() {
+        DeValue::String(said) => said == text,
+        DeValue::Integer(said) => number(said.as_str()).is_some_and(|said| number(text) == Some(said)),
+        DeValue::Float(said) => number(said.as_str()).is_some_and(|said| number(text) == Some(said)),
+        _ => false,
+    }
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.replace('_', "").parse().ok()
 }
 
 fn put<'t>(at: &mut Value<'t>, steps: &[String], value: &Value<'t>) {

@@ -244,3 +244,13 @@ fn who_lives_on_reports_where_nobody_reports_is_told() {
         assert_eq!(told(nobody, balancer), without, "{balancer} where the share that reports is none");
     }
 }
+
+#[test]
+fn a_gate_may_be_about_some_points_of_the_sweep() {
+    let gate = |when: &str| format!("[[expect]]\nmetric = 'error_rate'\nat_most = '1%'\nwhen = {{ {when} }}\n");
+    let gates = [gate(""), gate("'clients.0.count' = 1000"), gate("'clients.0.count' = 1, 'calls.rate' = '2k/s'")];
+    let sweep = "[sweep]\n'clients.0.count' = [1, 1_000]\n'calls.rate' = ['1k/s', '2k/s']\n";
+    let text = with(&format!("[[clients]]\n{REST}{}{sweep}", gates.concat()));
+    let plans = load_with(&text, &Options::default()).plans;
+    assert_eq!(plans.iter().map(|plan| plan.expects.len()).collect::<Vec<_>>(), [1, 2, 2, 2]);
+}
