@@ -289,14 +289,10 @@ fn wrong(name: &str, text: &str) -> Vec<String> {
 fn weights_that_servers_report_are_looked_up_by_name() {
     let grpc = r#"{ "loadBalancingConfig": [{ "weighted_round_robin": { "blackoutPeriod": "5s" } }] }"#;
     let envoy = typed("client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin", r#""blackout_period": "5s""#);
-    for (name, text, row) in [
-        ("config.json", grpc, "grpc.weighted_round_robin"),
-        ("envoy.json", envoy.as_str(), "envoy.client_side_weighted_round_robin"),
-    ] {
+    for (name, text) in [("config.json", grpc), ("envoy.json", envoy.as_str())] {
         let found = wrong(name, text);
-        let exists = plimsoll::policy::balancer::presets::PRESETS.iter().any(|(preset, _)| *preset == row);
-        assert_eq!(found.is_empty(), exists, "{found:?}");
-        assert!(exists || found[0].ends_with("is not supported yet in this version"), "{found:?}");
+        // They are understood; the fleet beside them has nothing to report.
+        assert!(matches!(found.as_slice(), [one] if one.contains("lives on load reports")), "{found:?}");
     }
 }
 
