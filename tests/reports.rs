@@ -199,3 +199,22 @@ fn an_idle_server_tells_one_of_those_who_listen() {
     assert!((replies / 2..=replies + 5).contains(&(first + second)), "{first} and {second} of {replies}");
     assert!(first.abs_diff(second) < replies / 8, "{first} and {second}");
 }
+
+#[test]
+fn whoever_is_cut_off_is_not_told_and_the_others_are() {
+    let cut =
+        "faults = [{ at = '5s', for = '5s', partition = { zone = 'far/a' } }]\n[[clients]]\nzone = 'far/a'\ncount = 1";
+    let text = fleet(cut, "zone = 'near/a'", "zone = 'near/a'")
+        .replace("clients = [{ count = 2 }]\n", "")
+        .replace("[[clients]]", "[[clients]]\nzone = 'near/a'\ncount = 1\n[[clients]]");
+    let heard = listen(&text, true);
+    let idle = |client: u32, from: u64, to: u64| {
+        let within = |heard: &Heard| (from * 1_000 * MS..to * 1_000 * MS).contains(&heard.at.as_nanos());
+        heard.iter().filter(|(who, heard)| *who == client && matches!(heard.what, What::Idle) && within(heard)).count()
+    };
+    let before = (idle(0, 2, 5), idle(1, 2, 5));
+    assert!(before.0 > 80 && before.1 > 80, "{before:?} in three seconds");
+    assert_eq!(idle(1, 6, 10), 0, "it is cut off");
+    // Only the near client's calls, 50 a second, are served and make a server idle: it hears of every one.
+    assert!(idle(0, 6, 10) > 180, "{} in four seconds", idle(0, 6, 10));
+}

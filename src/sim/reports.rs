@@ -286,22 +286,27 @@ impl<S: Sink> World<'_, S> {
         }
     }
 
-    /// A backend with nothing inside tells one of those who listen (Lu et al., JIQ, §2: one dispatcher at random).
+    /// A backend with nothing inside tells one of those who listen (Lu et al., JIQ, §2: one dispatcher at random). Whoever
+    /// is cut off is passed over: the transport would tell it later, of a server that is busy by then.
     fn announce_if_idle(&mut self, backend: BackendId) {
         let entry = &self.backends[backend.index()];
         if entry.server.inside() > 0 || !entry.answers() {
             return;
         }
-        loop {
-            let n = self.watchers(backend) as u64;
-            if n == 0 {
-                return;
-            }
-            let number = if n == 1 { 0 } else { self.reports_mut().rand.below(n) as usize };
-            if let Some(client) = self.watcher(backend, number) {
+        let mut n = self.watchers(backend);
+        let first = if n > 1 { self.reports_mut().rand.below(n as u64) as usize } else { 0 };
+        let (mut number, mut asked) = (first, 0);
+        while asked < n {
+            number %= n;
+            let Some(client) = self.watcher(backend, number) else {
+                n -= 1;
+                continue;
+            };
+            if self.network.cut(&self.place(backend), &self.clients[client.index()].place).is_none() {
                 self.reports_mut().voices[backend.index()].announced = true;
                 return self.say(backend, client, Message::Idle(Address(backend.0)));
             }
+            (number, asked) = (number + 1, asked + 1);
         }
     }
 
