@@ -389,22 +389,25 @@ impl Channel {
 
     // Endpoints.
 
-    /// Everybody has been up for long: whom the balancer wants is connected. One that wants nobody yet connects when a
-    /// call needs it, and has had calls to all.
+    /// Everybody has been up for long: all are connected, but for those to whom a balancer never goes.
     fn on_begin(&mut self, now: Instant, list: Arc<[Listing]>) {
         let change = self.table.update(list);
         if let Some(health) = &mut self.health {
             health.on_endpoints(now, &change.joined, &change.left);
         }
-        let mut wanted = Vec::new();
-        if !self.balancer.connects_all() {
+        if self.balancer.keeps_to_some() {
             self.balancer.on_endpoints(now, &self.table.view());
             while let Some(want) = self.balancer.poll_want() {
-                wanted.extend(if let Want::Connect(id) = want { Some(id) } else { None });
+                if let Want::Connect(id) = want {
+                    self.table.connect_all(now, &[id]);
+                }
             }
+        } else {
+            self.table.connect_all(now, &change.joined);
         }
-        self.table.connect_all(now, if wanted.is_empty() { &change.joined } else { &wanted });
-        self.endpoints_changed(now);
+        if !change.is_empty() {
+            self.endpoints_changed(now);
+        }
     }
 
     /// True if it says anything new.

@@ -164,6 +164,12 @@ pub trait Balancer: Send {
         true
     }
 
+    /// Whether it keeps to a part of the endpoints for long and wants nobody else connected: a client that has been up
+    /// for long is then connected to that part and not to all.
+    fn keeps_to_some(&self) -> bool {
+        false
+    }
+
     /// Weights, scores and the like, for charts only.
     fn gauges(&self, _visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {}
 }

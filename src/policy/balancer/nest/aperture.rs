@@ -139,6 +139,10 @@ impl Balancer for Aperture {
         false
     }
 
+    fn keeps_to_some(&self) -> bool {
+        true
+    }
+
     fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
         self.subset.gauges(visit);
     }

@@ -155,6 +155,10 @@ impl Balancer for DeterministicAperture {
         false
     }
 
+    fn keeps_to_some(&self) -> bool {
+        true
+    }
+
     fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
         self.arc.iter().for_each(|part| visit("weight", part.id, part.share));
     }

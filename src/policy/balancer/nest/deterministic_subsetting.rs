@@ -99,6 +99,10 @@ impl Balancer for DeterministicSubsetting {
         false
     }
 
+    fn keeps_to_some(&self) -> bool {
+        true
+    }
+
     fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
         self.subset.gauges(visit);
     }

@@ -90,6 +90,10 @@ impl Balancer for RandomSubsetting {
         false
     }
 
+    fn keeps_to_some(&self) -> bool {
+        true
+    }
+
     fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
         self.subset.gauges(visit);
     }

@@ -89,6 +89,10 @@ impl Balancer for SessionAffinity {
         self.child.connects_all()
     }
 
+    fn keeps_to_some(&self) -> bool {
+        self.child.keeps_to_some()
+    }
+
     fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
         self.child.gauges(visit);
     }

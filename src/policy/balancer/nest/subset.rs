@@ -78,6 +78,10 @@ impl Balancer for Subset {
         false
     }
 
+    fn keeps_to_some(&self) -> bool {
+        true
+    }
+
     fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
         self.child.balancer().gauges(visit);
     }
