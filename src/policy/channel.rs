@@ -7,8 +7,9 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
+use super::avoid::avoid_tried;
 use super::balancer::catalog::Context;
-use super::balancer::{self, Balancer, Feedback, LoadReport, Pick, Want};
+use super::balancer::{Balancer, Feedback, LoadReport, Pick, Want};
 use super::call::{Calls, State};
 use super::connect::Reconnect;
 use super::endpoints::{Connectivity, Listing, SuspectRule, Table};
@@ -568,32 +569,6 @@ impl Channel {
 
 /// Number of a probe that a balancer asked for: no health checker gives it. Its answer carries a load report.
 pub const BALANCER_PROBE: u32 = u32::MAX;
-
-/// A retry goes to an endpoint that the call has not tried, while one is ready: the balancer is asked again a few
-/// times, as Envoy's previous-hosts predicate does; if it insists, the next untried one in the list takes the call.
-fn avoid_tried(
-    first: Pick,
-    request: &Request<'_>,
-    view: &balancer::Endpoints<'_>,
-    mut again: impl FnMut() -> Pick,
-) -> Pick {
-    const ASK_AGAIN: u32 = 3;
-    let mut pick = first;
-    for _ in 0..ASK_AGAIN {
-        match pick {
-            Pick::To(id) if request.tried.contains(&id) => pick = again(),
-            _ => return pick,
-        }
-    }
-    let Pick::To(insisted) = pick else { return pick };
-    if !request.tried.contains(&insisted) {
-        return pick;
-    }
-    let from = view.ready.iter().position(|id| *id == insisted).unwrap_or(0);
-    let n = view.ready.len();
-    let untried = (1..n).map(|step| view.ready[(from + step) % n]).find(|id| !request.tried.contains(id));
-    untried.map_or(pick, Pick::To)
-}
 
 impl std::fmt::Debug for Channel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

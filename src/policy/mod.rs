@@ -6,6 +6,7 @@
 //! backwards, waking early or twice changes nothing and draws nothing, unknown endpoints are ignored, nothing
 //! blocks, ties break by the lower place in the list unless its card says otherwise.
 
+mod avoid;
 pub mod balancer;
 mod call;
 pub mod channel;
