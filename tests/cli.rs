@@ -342,6 +342,7 @@ fn things_are_explained_by_name_or_alias() {
     for label in ["Origin:", "Observes:", "Cost:", "Fails when:", "choices"] {
         contains(&card, label);
     }
+    contains(&card, "scenarios/two-backends-one-hangs.toml");
     assert_eq!(place.run(&["explain", "p2c"]).ends_with(0).out, card, "an alias is as good as the name");
     contains(&place.run(&["explain", "partition"]).ends_with(0).out, "fault");
     contains(&place.run(&["explain", "latency_p99"]).ends_with(0).out, "metric");

@@ -148,8 +148,16 @@ fn balancer_text(card: &balancer::catalog::Card) -> String {
         format!("  {}{default}: {}\n", text("name"), text("about"))
     };
     let rows: String = parameters.iter().map(row).collect();
-    let parameters = if rows.is_empty() { "\nNo parameters.".to_owned() } else { format!("\nParameters:\n{rows}") };
-    format!("{} (balancer, family {})\n\n{}\n{also}{parameters}", card.name, card.family, card.text())
+    let parameters = if rows.is_empty() { "\nNo parameters.\n".to_owned() } else { format!("\nParameters:\n{rows}") };
+    let shown = shown_by(card.name);
+    format!("{} (balancer, family {})\n\n{}\n{also}{parameters}{shown}", card.name, card.family, card.text())
+}
+
+/// The shipped scenarios in which a balancer competes.
+fn shown_by(balancer: &str) -> String {
+    let running = crate::scenario::shipped::plans().filter(|shipped| shipped.runs(balancer));
+    let files: Vec<String> = running.map(|shipped| format!("  scenarios/{}.toml\n", shipped.name)).collect();
+    if files.is_empty() { String::new() } else { format!("\nRuns in:\n{}", files.concat()) }
 }
 
 /// Prints the JSON Schema.

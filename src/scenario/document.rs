@@ -1,6 +1,7 @@
 //! What the language looks like from outside: its JSON Schema, and the reference page that is made from it.
 
 mod page;
+mod strategies;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
@@ -9,6 +10,7 @@ use super::schema::{Fault, File};
 use crate::fault::catalog::Spec;
 
 pub use page::reference;
+pub use strategies::strategies;
 
 /// The JSON Schema of scenario files.
 pub fn json_schema() -> Schema {

@@ -113,19 +113,30 @@ pub enum Need {
 
 /// What a balancer, or one inside it, needs servers to do, with its name.
 pub fn needs(spec: &Spec) -> Vec<(&'static str, Need)> {
-    fn visit(value: &serde_json::Value, found: &mut Vec<(&'static str, Need)>) {
-        for (key, inside) in value.as_object().into_iter().flatten() {
-            let card = CARDS.iter().find(|card| card.name == key && inside.is_object());
-            let given = inside.to_string();
-            let applies = |when: &str| given.contains(when);
-            let needs = card.into_iter().flat_map(|card| card.needs.iter().map(move |need| (card.name, need)));
-            found.extend(needs.filter(|(_, (_, when))| applies(when)).map(|(name, (need, _))| (name, *need)));
-            visit(inside, found);
-        }
-    }
     let mut found = Vec::new();
-    visit(&serde_json::to_value(spec).unwrap_or_default(), &mut found);
+    visit(&serde_json::to_value(spec).unwrap_or_default(), &mut |card, parameters| {
+        let given = parameters.to_string();
+        let applies = card.needs.iter().filter(|(_, when)| given.contains(when));
+        found.extend(applies.map(|(need, _)| (card.name, *need)));
+    });
     found
+}
+
+/// The names of a balancer and of those inside it.
+pub fn names_in(spec: &Spec) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    visit(&serde_json::to_value(spec).unwrap_or_default(), &mut |card, _| found.push(card.name));
+    found
+}
+
+/// Shows each balancer of a written one, from the outermost inwards, with its parameters.
+fn visit(value: &serde_json::Value, show: &mut dyn FnMut(&'static Card, &serde_json::Value)) {
+    for (key, inside) in value.as_object().into_iter().flatten() {
+        if let Some(card) = CARDS.iter().find(|card| card.name == key && inside.is_object()) {
+            show(card, inside);
+        }
+        visit(inside, show);
+    }
 }
 
 /// The labels that every card has, in this order.

@@ -7,6 +7,7 @@
 pub mod catalog;
 #[cfg(test)]
 mod contract;
+pub mod guide;
 pub mod hash;
 pub mod learn;
 pub mod members;

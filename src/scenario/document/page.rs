@@ -174,7 +174,7 @@ fn as_written(value: &Value) -> String {
     }
 }
 
-fn toml_text(value: &Value) -> String {
+pub(super) fn toml_text(value: &Value) -> String {
     match value {
         Value::Object(members) => {
             let members: Vec<String> =

@@ -1,0 +1,148 @@
+//! What helps to choose: the families that the cards belong to, and which strategy to take for which fleet. Each piece of
+//! advice rests on a shipped scenario that shows it; `docs/strategies.md` puts the gates of that scenario beside it.
+
+/// The families in the order of the page: the name of the folder, and the head of its `mod.rs`.
+pub const FAMILIES: &[(&str, &str)] = &[
+    ("rotate", include_str!("rotate/mod.rs")),
+    ("sample", include_str!("sample/mod.rs")),
+    ("scan", include_str!("scan/mod.rs")),
+    ("weigh", include_str!("weigh/mod.rs")),
+    ("probe", include_str!("probe/mod.rs")),
+    ("learn", include_str!("learn/mod.rs")),
+    ("hash", include_str!("hash/mod.rs")),
+    ("nest", include_str!("nest/mod.rs")),
+];
+
+/// Which strategy to take for one kind of fleet.
+#[derive(Debug, Clone, Copy)]
+pub struct Advice {
+    /// The fleet, or what may happen to it.
+    pub fleet: &'static str,
+    /// Contenders of the scenario that do well there.
+    pub take: &'static [&'static str],
+    /// Contenders of the scenario that do worse, or do as well and cost more.
+    pub rather_than: &'static [&'static str],
+    /// Why.
+    pub why: &'static str,
+    /// Name of the shipped scenario that shows it, such as `slow-node`.
+    pub scenario: &'static str,
+}
+
+/// The decision table, from plain fleets to special trouble.
+pub const ADVICE: &[Advice] = &[
+    Advice {
+        fleet: "Equal backends, and a client that makes most of the calls",
+        take: &["p2c"],
+        rather_than: &["random"],
+        why: "two choices take most of what chance leaves on the table: mean 2.64 s instead of 9.87 s at 90 % load",
+        scenario: "supermarket",
+    },
+    Advice {
+        fleet: "Many clients with few calls each",
+        take: &["random"],
+        rather_than: &["least_connections"],
+        why: "who has no call open has nothing to count, so counting is chance that costs more",
+        scenario: "many-clients",
+    },
+    Advice {
+        fleet: "Backends of different size, and weights that say so",
+        take: &["wrr_smooth", "wrr_edf"],
+        rather_than: &["round_robin"],
+        why: "weights are kept to the call; an even split sends the small ones more than they can do",
+        scenario: "heterogeneous-fleet",
+    },
+    Advice {
+        fleet: "Backends of different size, and nobody who keeps weights",
+        take: &["least_connections"],
+        rather_than: &["round_robin"],
+        why: "slower backends have more calls open, so counting finds the sizes nearly as well as weights do",
+        scenario: "heterogeneous-fleet",
+    },
+    Advice {
+        fleet: "A backend may become slow",
+        take: &["peak_ewma", "least_connections"],
+        rather_than: &["round_robin"],
+        why: "latency and open calls show that it is slow; turns keep sending it two and a half times what it can serve",
+        scenario: "slow-node",
+    },
+    Advice {
+        fleet: "A backend may hang, and there are only a few",
+        take: &["peak_ewma", "p2c_distinct"],
+        rather_than: &["p2c_replacement", "round_robin"],
+        why: "with replacement both draws are the hung one of two in a quarter of the picks, whatever is known about it",
+        scenario: "two-backends-one-hangs",
+    },
+    Advice {
+        fleet: "A backend may fail at once instead of answering (a black hole)",
+        take: &["penalised"],
+        rather_than: &["peak_ewma", "least_connections", "least_request"],
+        why: "fast failures look like an idle backend, unless a failure counts as slow; turns lose their even share",
+        scenario: "black-hole",
+    },
+    Advice {
+        fleet: "Backends join cold",
+        take: &["least_request"],
+        rather_than: &["round_robin", "peak_ewma"],
+        why: "open calls hold back while it is cold and let go when it is warm; turns drown it, and a peak that is \
+              forgotten slowly starves it",
+        scenario: "cold-join",
+    },
+    Advice {
+        fleet: "Backends are replaced one by one, and say goodbye",
+        take: &["least_request"],
+        rather_than: &["round_robin"],
+        why: "no call is lost either way, but turns do not wait for a node that comes back cold",
+        scenario: "rolling-restart",
+    },
+    Advice {
+        fleet: "Backends crash, and come back cold",
+        take: &["least_request"],
+        rather_than: &["round_robin"],
+        why: "a retry saves the calls that a crash takes, and counting spares the newcomer",
+        scenario: "node-churn",
+    },
+    Advice {
+        fleet: "Backends pause for a moment, again and again",
+        take: &["least_connections"],
+        rather_than: &["round_robin"],
+        why: "open calls pile up within the pause, and less than half as many calls follow them into it",
+        scenario: "gc-pauses",
+    },
+    Advice {
+        fleet: "Several regions, and room in the near one",
+        take: &["nearest_first"],
+        rather_than: &["round_robin", "least_request"],
+        why: "a backend that is 70 % busy is still nearer than one 40 ms away",
+        scenario: "near-or-even",
+    },
+    Advice {
+        fleet: "A whole region may go dark",
+        take: &["nearest_first"],
+        rather_than: &["gslb", "round_robin"],
+        why: "the callers of the other regions lose no call; names resolve late, and turns try the dark region until it is \
+              found out",
+        scenario: "region-outage",
+    },
+    Advice {
+        fleet: "More calls than the fleet can serve, for a while",
+        take: &["round_robin"],
+        rather_than: &["with_retry"],
+        why: "there is no better place to try: retries make a third more attempts and gain nothing",
+        scenario: "flash-crowd",
+    },
+    Advice {
+        fleet: "Deadlines near the time that a call takes under load",
+        take: &["no_retry"],
+        rather_than: &["three_attempts"],
+        why: "retries without a budget keep the fleet down long after their cause is gone",
+        scenario: "metastable-retries",
+    },
+    Advice {
+        fleet: "Calls with keys, caches behind them, and a few keys that carry most calls",
+        take: &["bounded_load"],
+        rather_than: &["ring_hash", "maglev"],
+        why: "a hot key is one backend's until a bound moves some of it on; it takes a client with many open calls for the \
+              bound to be felt, and each call that moves is a miss",
+        scenario: "hot-keys",
+    },
+];
