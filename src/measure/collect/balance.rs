@@ -275,8 +275,8 @@ mod tests {
         let one = unevenness([(30.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 0.0)].into_iter()).unwrap();
         assert!((one.max_over_mean - 3.0).abs() < 1e-12 && (one.jain - 1.0 / 3.0).abs() < 1e-12);
         assert_eq!(one.min_over_mean, 0.0, "two got nothing; the one without a fair share does not count");
-        let two = unevenness([(10.0, 1.0), (15.0, 3.0)].into_iter()).unwrap();
-        assert!((two.min_over_mean - 5.0 / 7.5).abs() < 1e-12, "{}", two.min_over_mean);
+        let three = unevenness([(15.0, 3.0), (20.0, 1.0), (10.0, 1.0)].into_iter()).unwrap();
+        assert!((three.min_over_mean - 15.0 / 35.0).abs() < 1e-12, "{}", three.min_over_mean);
         assert!(unevenness([(0.0, 1.0)].into_iter()).is_none(), "missing is not zero");
     }
 
