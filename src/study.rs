@@ -67,7 +67,7 @@ pub fn run(plan: &Plan, settings: &Settings<'_>) -> Option<Study> {
         .map(|contender| Contender {
             name: contender.name.clone(),
             about: contender.channel.about(),
-            oracle: false,
+            oracle: contender.channel.balancer.is_oracle(),
             runs: Vec::with_capacity(plan.seeds.len()),
         })
         .collect();

@@ -311,10 +311,16 @@ mod worlds {
 
     #[test]
     fn the_program_refuses_with_every_reason_and_writes_nothing() {
-        let (code, said, folder) =
-            program(&SMALL.replace("100/s", "5k/s").replace("seeds", "network = { loss = '1%' }\n seeds"));
+        let (code, said, folder) = program(
+            &SMALL
+                .replace("100/s", "5k/s")
+                .replace("seeds", "network = { loss = '1%' }\n seeds")
+                .replace("\"random\"", "'oracle.jsq'"),
+        );
         assert_eq!(code, Some(2), "{said}");
-        for needle in ["faster than 1000/s", "loses messages", "`plimsoll run` plays everything"] {
+        for needle in
+            ["faster than 1000/s", "loses messages", "`random` is an oracle", "`plimsoll run` plays everything"]
+        {
             assert!(said.contains(needle), "{needle}: {said}");
         }
         assert!(!folder.path().join("reports").exists());

@@ -113,6 +113,11 @@ impl Workers {
         Some(self.others.remove(at))
     }
 
+    /// All of them, the soonest first and then the latest.
+    pub(super) fn each(&self) -> impl Iterator<Item = &Running> {
+        self.next().into_iter().chain(&self.others)
+    }
+
     /// Takes all, the soonest first.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Running> {
         std::iter::from_fn(|| self.pop())

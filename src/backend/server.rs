@@ -468,6 +468,24 @@ impl Server {
         self.workers
     }
 
+    /// Time of workers that the calls inside still take, at the speed of now and as if nothing were cached. For
+    /// oracles, and O(n) in the calls inside.
+    pub fn work_left(&self, now: Instant) -> Duration {
+        let from = self.frozen_since().unwrap_or(now).as_nanos();
+        let slow = self.odd.as_ref().map_or(1.0, |odd| odd.slow);
+        let waiting = self.queue.iter().map(|job| stretch(job.need, slow));
+        let running = self.running.each().map(|running| running.done.saturating_sub(from));
+        let sum = waiting.chain(running).fold(0, u64::saturating_add);
+        self.sharing()
+            .map_or(Duration::ZERO, |sharing| sharing.work_left(now))
+            .saturating_add(Duration::from_nanos(sum))
+    }
+
+    /// What an attempt would take of a worker at normal speed. For oracles.
+    pub fn need_of(&self, arrival: &Arrival) -> Duration {
+        Duration::from_nanos(self.job(arrival, false, Status::Ok).need)
+    }
+
     /// Work that an answer to a balancer's probe takes; `None`: it is answered at once.
     pub fn probe_demand(&self) -> Option<f64> {
         self.kind.probe_demand

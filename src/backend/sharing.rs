@@ -41,15 +41,20 @@ impl Sharing {
 
     /// Lets the virtual clock run up to now.
     fn advance(&mut self, now: Instant) {
-        let passed = (now - self.at).as_nanos();
+        self.clock = self.clock_at(now);
         self.at = now;
+    }
+
+    /// What the virtual clock will read, if nothing changes until then.
+    fn clock_at(&self, now: Instant) -> u128 {
+        let passed = (now - self.at).as_nanos();
         if self.inside.is_empty() || self.frozen || passed == 0 {
-            return;
+            return self.clock;
         }
         let n = self.inside.len() as u128;
         let units = u128::from(passed) << UNITS;
         let shared = if n <= u128::from(self.workers) { units } else { units * u128::from(self.workers) / n };
-        self.clock += if self.slow == 1.0 { shared } else { (shared as f64 / self.slow) as u128 };
+        self.clock + if self.slow == 1.0 { shared } else { (shared as f64 / self.slow) as u128 }
     }
 
     pub(super) fn join(&mut self, now: Instant, job: Job, need: u64) {
@@ -87,6 +92,14 @@ impl Sharing {
     fn got(&self, inside: &Inside) -> Duration {
         let got = ((self.clock - inside.joined) >> UNITS) as u64;
         Duration::from_nanos(got.min(inside.need))
+    }
+
+    /// Time of workers that everybody inside still takes, at the speed of now.
+    pub(super) fn work_left(&self, now: Instant) -> Duration {
+        let clock = self.clock_at(now);
+        let left = |inside: &Inside| (inside.done.saturating_sub(clock) >> UNITS) as u64;
+        let sum = self.inside.iter().map(left).fold(0, u64::saturating_add);
+        Duration::from_nanos(sum).scale(self.slow)
     }
 
     pub(super) fn lose_all(&mut self, now: Instant) -> Vec<(u32, Duration)> {

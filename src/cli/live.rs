@@ -93,7 +93,7 @@ fn play(options: &RunOptions, file: &Path, plan: &Plan, stop: &AtomicBool) -> Re
         study.contenders.push(Contender {
             name: contender.name.clone(),
             about: contender.channel.about() + &mark,
-            oracle: false,
+            oracle: contender.channel.balancer.is_oracle(),
             runs: vec![summary],
         });
         all.push(vital);

@@ -33,6 +33,7 @@ use crate::fault::effect::Effect;
 use crate::policy::balancer::catalog::{Context, Tables};
 use crate::policy::channel::Channel;
 use crate::policy::endpoints::Listing;
+use crate::policy::truth::Truth;
 use crate::record::Sink;
 use crate::record::event::Record;
 use crate::scenario::plan::{ClientGroup, Plan};
@@ -359,6 +360,7 @@ pub fn channels(plan: &Plan, contender: usize, seed: u64) -> Vec<Channel> {
             region: plan.region_of(group.zone),
             distances: (0..plan.zones.len() as u16).map(mean).collect(),
             tables: tables.clone(),
+            truth: Truth::default(),
         };
         Channel::new(&plan.contenders[contender].channel, &context)
     };

@@ -26,6 +26,9 @@ pub fn refusals(plan: &Plan, timeline: &[(Instant, Effect)]) -> Vec<String> {
     if plan.discovery != Discovery::Static {
         out.push("clients learn of backends by other than static discovery".to_owned());
     }
+    for contender in plan.contenders.iter().filter(|contender| contender.channel.balancer.is_oracle()) {
+        out.push(format!("`{}` is an oracle, and nobody sees into real servers", contender.name));
+    }
     if !plan.network.loss.is_zero() {
         out.push("the network loses messages".to_owned());
     }

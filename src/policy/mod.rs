@@ -19,3 +19,4 @@ pub mod limit;
 pub mod request;
 pub mod retry;
 pub mod spec;
+pub mod truth;

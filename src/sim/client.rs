@@ -18,6 +18,7 @@ use crate::policy::balancer::catalog::{Context, Tables};
 use crate::policy::channel::{Action, Channel, Input, Start};
 use crate::policy::endpoints::Listing;
 use crate::policy::health::Probe;
+use crate::policy::truth::Truth;
 use crate::record::Sink;
 use crate::record::event::Record;
 use crate::scenario::plan::{ClientGroup, Plan};
@@ -44,7 +45,7 @@ impl Client {
         id: ClientId,
         group: &ClientGroup,
         seed: &Seed,
-        tables: &Tables,
+        (tables, truth): (&Tables, &Truth),
     ) -> Client {
         let region = plan.region_of(group.zone);
         let mean = |zone| plan.delay(group.zone, crate::base::id::ZoneId(zone)).mean().unwrap_or(Duration::MAX);
@@ -56,6 +57,7 @@ impl Client {
             region,
             distances: (0..plan.zones.len() as u16).map(mean).collect(),
             tables: tables.clone(),
+            truth: truth.clone(),
         };
         Client {
             channel: Channel::new(&plan.contenders[contender].channel, &context),
@@ -254,6 +256,9 @@ impl<S: Sink> World<'_, S> {
         if delay.is_zero() {
             self.on_arrive(flight);
         } else {
+            if self.reports.is_some() {
+                self.testify_coming(flight);
+            }
             let entity = self.flights.at(flight).backend.0;
             self.queue.push(Event::new(self.now + delay, kind::ARRIVE, entity, flight));
         }

@@ -9,6 +9,7 @@ use crate::fault;
 use crate::fault::effect::Effect;
 use crate::policy::balancer::catalog::Tables;
 use crate::policy::endpoints::Connectivity;
+use crate::policy::truth::Truth;
 use crate::record::Sink;
 use crate::record::event::Record;
 use crate::scenario::plan::Plan;
@@ -118,6 +119,8 @@ impl<'a, S: Sink> World<'a, S> {
         let seed = Seed::new(seed);
         let groups = plan.clients.iter().map(|group| (group.count, group.share)).collect();
         let tables = Tables::default();
+        let sees = plan.contenders[contender].channel.balancer.is_oracle();
+        let truth = if sees { Truth::open() } else { Truth::default() };
         World {
             plan,
             queue: Queue::default(),
@@ -125,7 +128,7 @@ impl<'a, S: Sink> World<'a, S> {
             now: Instant::ZERO,
             clients: plan
                 .each_client()
-                .map(|(id, group)| Client::new(plan, contender, id, group, &seed, &tables))
+                .map(|(id, group)| Client::new(plan, contender, id, group, &seed, (&tables, &truth)))
                 .collect(),
             calls: OpenCalls::default(),
             backends: Backend::all(plan),
@@ -139,7 +142,7 @@ impl<'a, S: Sink> World<'a, S> {
             next_birth: Birth::NEVER,
             script: timeline.to_vec(),
             surges: Vec::new(),
-            reports: Reports::new(plan, &seed),
+            reports: Reports::new(plan, &seed, &truth),
             sink,
             counted_open: 0,
             next_call: 0,
@@ -156,6 +159,7 @@ impl<'a, S: Sink> World<'a, S> {
             self.queue.push(Event::new(self.script[number].0, kind::EFFECT, 0, number as u32));
         }
         self.begin_reports();
+        self.testify_all();
         let list = self.registry.list();
         for client in 0..self.clients.len() {
             self.begin_client(client, list.clone());
@@ -212,7 +216,7 @@ impl<'a, S: Sink> World<'a, S> {
             kind::BIRTH => self.on_birth(),
             kind::DONE => self.on_done(BackendId(entity)),
             kind::REPLY => self.on_reply(event.handle()),
-            kind::ARRIVE => self.on_arrive(event.handle()),
+            kind::ARRIVE => self.on_come(event.handle()),
             kind::TIMER => self.on_timer(entity as usize),
             kind::USER => self.on_user(entity),
             kind::CANCEL => self.on_cancel_arrives(event.handle()),

@@ -7,6 +7,7 @@ pub mod engine;
 mod flight;
 mod link;
 mod lookahead;
+mod oracle;
 pub mod queue;
 mod registry;
 mod reports;

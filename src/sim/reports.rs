@@ -3,6 +3,7 @@
 
 use super::client::Message;
 use super::engine::{World, kind};
+use super::oracle::Witness;
 use super::queue::Event;
 use crate::backend::meter::{Entry, Meter};
 use crate::backend::server::{Arrival, Finished, Offered};
@@ -15,6 +16,7 @@ use crate::base::time::{Duration, Instant};
 use crate::fault::effect::CutMode;
 use crate::policy::channel::BALANCER_PROBE;
 use crate::policy::endpoints::Connectivity;
+use crate::policy::truth::Truth;
 use crate::record::Sink;
 use crate::record::event::Record;
 use crate::scenario::plan::Plan;
@@ -24,6 +26,8 @@ use crate::scenario::plan::Plan;
 pub(super) struct Reports {
     /// By backend.
     voices: Vec<Voice>,
+    /// Who tells oracles, where there are any.
+    pub(super) witness: Option<Witness>,
     /// What the attempt of each flight found as it came, by flight.
     entries: Vec<Entry>,
     /// The report on the answer of each flight, by flight.
@@ -53,9 +57,14 @@ struct Voice {
 pub(super) const PROBE_JOB: u32 = 1 << 31;
 
 impl Reports {
-    /// What a run begins with: nothing, if no backend reports.
-    pub(super) fn new(plan: &Plan, seed: &Seed) -> Option<Box<Reports>> {
-        plan.backends.iter().any(|group| group.profile.load_reports.is_some()).then(|| Reports::of(plan, seed))
+    /// What a run begins with: nothing, if no backend reports and no oracle looks.
+    pub(super) fn new(plan: &Plan, seed: &Seed, truth: &Truth) -> Option<Box<Reports>> {
+        let any = plan.backends.iter().any(|group| group.profile.load_reports.is_some());
+        (any || !truth.is_blind()).then(|| {
+            let mut reports = Reports::of(plan, seed);
+            reports.witness = Witness::of(truth, reports.voices.len());
+            reports
+        })
     }
 
     #[cold]
@@ -74,6 +83,7 @@ impl Reports {
         let voices = groups.flat_map(|(group, reports)| (0..group.capacity).map(move |number| voice(number, reports)));
         Box::new(Reports {
             voices: voices.collect(),
+            witness: None,
             entries: Vec::new(),
             replies: Vec::new(),
             probed: false,
@@ -145,6 +155,7 @@ impl<S: Sink> World<'_, S> {
         if let Some(meter) = &mut reports.voices[backend.index()].meter {
             meter.on_change(self.now, &self.backends[backend.index()].server);
         }
+        self.testify(backend);
     }
 
     /// An attempt has come in.

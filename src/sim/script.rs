@@ -59,6 +59,7 @@ impl<S: Sink> World<'_, S> {
                 self.publish();
             }
         }
+        self.testify_all();
     }
 
     fn go_down(&mut self, backend: BackendId, loud: bool) {
@@ -123,6 +124,7 @@ impl<S: Sink> World<'_, S> {
             if let Some(at) = self.registry.on_down(self.now, backend) {
                 self.queue.push(Event::new(at, kind::REGISTRY, backend.0, 0));
             }
+            self.testify(backend);
         }
     }
 
@@ -244,6 +246,9 @@ impl<S: Sink> World<'_, S> {
             let delay =
                 self.network.one_way(&from, &to, self.calls.at(flight.call).draw_key, flight.attempt.number, leg);
             self.flights.at_mut(at).leg = if out { Leg::Out } else { Leg::Back };
+            if out {
+                self.testify_coming(at);
+            }
             let (kind, entity) = if out { (kind::ARRIVE, flight.backend.0) } else { (kind::REPLY, flight.client.0) };
             self.queue.push(Event::new(self.now + delay, kind, entity, at));
         }

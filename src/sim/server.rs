@@ -126,6 +126,15 @@ impl<S: Sink> World<'_, S> {
         self.backends[backend.index()].place(backend)
     }
 
+    /// An attempt that was on its way reaches its backend.
+    #[inline]
+    pub(super) fn on_come(&mut self, flight: u32) {
+        if self.reports.is_some() {
+            self.testify_come(flight);
+        }
+        self.on_arrive(flight);
+    }
+
     /// An attempt reaches its backend.
     #[inline]
     pub(super) fn on_arrive(&mut self, flight: u32) {

@@ -279,6 +279,17 @@ pub const CASES: &[Case] = &[
         facts: &["G-cli-n8-r0.75-C12-p2c-mean_sojourn", "G-cli-n8-r0.75-C12-p2c-p99"],
         ..ONE
     },
+    // Who sees the servers and not his own calls alone is as good as one client that makes all calls.
+    Case {
+        group: "many clients see little",
+        calls: r#"rate = "6k/s""#,
+        backends: r#"count = 8, service = { exponential = { mean = "1ms" } }"#,
+        clients: 12,
+        balancer: r#""oracle.jsq""#,
+        duration_s: 120,
+        facts: &["G-cli-n8-r0.75-C1-least-mean_sojourn", "G-cli-n8-r0.75-C1-least-p99"],
+        ..ONE
+    },
     // A hundredth of the times of the table, so that its second is ten milliseconds.
     Case {
         group: "users that wait",

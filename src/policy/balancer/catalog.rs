@@ -9,6 +9,7 @@ use crate::base::choice::choice;
 use crate::base::id::{ClientId, RegionId, ZoneId};
 use crate::base::rand::Seed;
 use crate::base::time::Duration;
+use crate::policy::truth::Truth;
 
 /// Tables that are costly to build and that the balancers of one run share.
 pub type Tables = Arc<hash::shared::Shared>;
@@ -31,6 +32,8 @@ pub struct Context {
     pub distances: Arc<[Duration]>,
     /// The hash tables of this run: clients that see the same endpoints share one. No answer depends on it.
     pub tables: Tables,
+    /// What an oracle sees; blind unless one competes in a virtual world.
+    pub truth: Truth,
 }
 
 impl Context {
@@ -49,6 +52,7 @@ impl Context {
             region: RegionId(0),
             distances: [Duration::ZERO].into(),
             tables: Tables::default(),
+            truth: Truth::default(),
         }
     }
 }
@@ -109,6 +113,8 @@ pub enum Need {
     PerCall,
     /// Load reports out of band.
     OutOfBand,
+    /// To be seen through, which no server can: it is an oracle.
+    Truth,
 }
 
 /// What a balancer, or one inside it, needs servers to do, with its name.
@@ -223,6 +229,8 @@ balancers! {
     /// The fewest open calls of all.
     LeastConnections = "least_connections" ["least_conn", "leastconn", "jsq", "leastactive",
         "least_outstanding_requests", "lor", "full_scan", "heap"] => scan::least_connections, promises [ZeroNever];
+    /// The shortest queue in truth: what would be possible.
+    Oracle = "oracle" [] => scan::oracle, needs [Truth ""];
     /// Weighted turns, fewer for those with open calls.
     WeightedLeastRequest = "weighted_least_request" [] => rotate::weighted_least_request, promises [ZeroNever];
     /// Open calls and latency on one scale.

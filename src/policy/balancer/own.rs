@@ -11,7 +11,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Balancer;
-use super::catalog::{Context, Spec};
+use super::catalog::{Context, Need, Spec, needs};
 
 /// The balancer of a client configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +37,11 @@ impl Strategy {
             Strategy::Listed(spec) => spec.name(),
             Strategy::Own(own) => &own.name,
         }
+    }
+
+    /// Whether it sees what no client can see.
+    pub fn is_oracle(&self) -> bool {
+        self.listed().is_some_and(|spec| needs(spec).iter().any(|(_, need)| *need == Need::Truth))
     }
 
     /// The row of the catalogue, if it is one.

@@ -91,6 +91,10 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("nginx.random", r#"{ "weighted_random": {} }"#),
     ("nginx.random_two", r#"{ "least_request": { "weights": "respect", "sampling": "distinct" } }"#),
     ("nginx.round_robin", r#"{ "wrr_smooth": {} }"#),
+    // What nobody ships: upper bounds.
+    ("oracle.jsq", r#"{ "oracle": {} }"#),
+    ("oracle.least_work", r#"{ "oracle": { "sees": "work" } }"#),
+    ("oracle.stale", r#"{ "oracle": { "age": "100ms" } }"#),
     // pingora: pingora_load_balancing::selection.
     ("pingora.fnv", r#"{ "hash_mod": { "variant": "pingora" } }"#),
     ("pingora.ketama", r#"{ "ketama_crc32": {} }"#),

@@ -169,6 +169,7 @@ pub fn check_reports(file: &Sections, root: &Node<'_, '_>, findings: &mut Findin
         let Some((by, need)) = needs(balancer).into_iter().find(|(_, need)| match need {
             Need::PerCall => !per_call,
             Need::OutOfBand => !out_of_band,
+            Need::Truth => false,
         }) else {
             continue;
         };
@@ -177,6 +178,7 @@ pub fn check_reports(file: &Sections, root: &Node<'_, '_>, findings: &mut Findin
         let (what, write) = match need {
             Need::PerCall => ("on its replies", "load_reports = {}"),
             Need::OutOfBand => ("out of band", "load_reports = { out_of_band = {} }"),
+            Need::Truth => continue,
         };
         let message =
             format!("`{by}` of `{name}` lives on load reports, and no backend reports {what}: it learns nothing");

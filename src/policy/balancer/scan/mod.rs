@@ -4,6 +4,7 @@ pub mod buckets;
 pub mod least_conn_latency;
 pub mod least_connections;
 pub mod lowest;
+pub mod oracle;
 pub mod pack;
 pub mod shortest_response;
 pub mod tournament;
