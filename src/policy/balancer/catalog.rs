@@ -215,6 +215,8 @@ balancers! {
     WrrList = "wrr_list" ["weighted_round_robin_list", "static_list"] => rotate::wrr_list, promises [Weights, ZeroNever];
     /// Weighted turns from a map.
     WrrMap = "wrr_map" ["static_rr"] => rotate::wrr_map, promises [Weights, ZeroNever];
+    /// Weighted turns that go on when weights change.
+    WrrDynamic = "wrr_dynamic" ["haproxy.roundrobin", "haproxy.round_robin"] => rotate::wrr_dynamic, promises [Weights, ZeroNever];
     /// Weighted turns by static stride.
     WrrStaticStride = "wrr_static_stride" ["static_stride"] => rotate::wrr_static_stride, promises [Weights];
     /// Any, alike.

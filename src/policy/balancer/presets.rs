@@ -40,6 +40,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("brpc.wr", r#"{ "weighted_random": {} }"#),
     // Dubbo: cluster/loadbalance. Its `shortestresponse` and `adaptive` are balancers of their own.
     ("dubbo.consistenthash", r#"{ "ketama_md5": { "points": "dubbo" } }"#),
+    ("dubbo.leastactive", r#"{ "least_connections": { "ties": "weighted", "load": "count" } }"#),
     ("dubbo.random", r#"{ "weighted_random": {} }"#),
     ("dubbo.roundrobin", r#"{ "wrr_smooth": { "on_reweight": "reset" } }"#),
     // Envoy: lb_policy. Round robin and least request schedule by weight only where weights differ; the ring may be

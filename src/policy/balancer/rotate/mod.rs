@@ -9,6 +9,7 @@ pub mod round_robin;
 pub mod stride;
 pub mod turn;
 pub mod weighted_least_request;
+pub mod wrr_dynamic;
 pub mod wrr_edf;
 pub mod wrr_list;
 pub mod wrr_map;
@@ -20,7 +21,7 @@ mod tests {
     use super::super::catalog::Spec;
     use super::super::testing::World;
 
-    const WEIGHTED: &[&str] = &["wrr_smooth", "wrr_edf", "wrr_list", "wrr_map", "wrr_static_stride"];
+    const WEIGHTED: &[&str] = &["wrr_smooth", "wrr_edf", "wrr_list", "wrr_map", "wrr_dynamic", "wrr_static_stride"];
 
     fn picks(name: &str, weights: &[u32], n: usize) -> String {
         let spec: Spec = serde_json::from_str(&format!("\"{name}\"")).expect("it is in the catalogue");

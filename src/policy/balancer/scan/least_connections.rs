@@ -4,8 +4,9 @@
 //! FULL_SCAN, Dubbo `leastactive`, Finagle `heap`, Ribbon BestAvailable.
 //! Observes: calls that this client has open; static weights.
 //! Cost: no scan. With random ties O(1) a pick and a call sent or ended, for up to 16 different weights; else
-//! O(log n) each, from a tree. `ties = "smooth_wrr"` looks at all endpoints. O(n) a change.
-//! Draws: with `ties = "random"` one where several tie, none else. Envoy lets the k-th tied endpoint replace the one
+//! O(log n) each, from a tree. `ties = "smooth_wrr"`, and `"weighted"` for more weights, look at all endpoints. O(n) a
+//! change.
+//! Draws: with `ties = "random"` or `"weighted"` one where several tie, none else. Envoy lets the k-th tied endpoint replace the one
 //! held with probability 1/k, one draw each; one draw among all that tie has the same distribution.
 //! Fails when: many clients share the backends, because each counts only its own calls and all see the same
 //! minimum; a backend fails fast or is new, because it then takes every call.
@@ -47,6 +48,8 @@ pub enum Ties {
     SmoothWrr,
     /// The one whose count has not moved for longest (HAProxy).
     RoundRobin,
+    /// Any, with chances by weight (Dubbo).
+    Weighted,
 }
 
 /// What the load is, for `F` open calls at weight `w`.
@@ -58,6 +61,8 @@ pub enum Load {
     Ratio,
     /// 0 for no open call, else `(F + 1) * 256 / w` rounded down, as HAProxy has it: without load, weights do not count.
     Haproxy,
+    /// `F`: weights do not count (Dubbo).
+    Count,
 }
 
 impl Config {
@@ -120,11 +125,11 @@ impl Classes {
 
     /// Any of those with the least load.
     #[inline]
-    fn pick(&self, load: Load, rand: &mut Rand) -> Option<EndpointId> {
+    fn pick(&self, config: &Config, rand: &mut Rand) -> Option<EndpointId> {
         match self.classes.as_slice() {
             [] => None,
             [(_, buckets)] => Some(any(buckets.least(), rand)),
-            classes => Some(any_of_classes(classes, load, rand)),
+            classes => Some(any_of_classes(classes, config, rand)),
         }
     }
 
@@ -141,26 +146,29 @@ fn any(least: &[(EndpointId, u32)], rand: &mut Rand) -> EndpointId {
     if let [(only, _)] = least { *only } else { least[rand.below(least.len() as u64) as usize].0 }
 }
 
-fn any_of_classes(classes: &[(u32, Buckets)], load: Load, rand: &mut Rand) -> EndpointId {
-    let standing = |(weight, buckets): &(u32, Buckets)| Standing::of(load, buckets.least()[0].1, *weight);
-    let (mut lowest, mut ties) = (standing(&classes[0]), 0);
+fn any_of_classes(classes: &[(u32, Buckets)], config: &Config, rand: &mut Rand) -> EndpointId {
+    let standing = |(weight, buckets): &(u32, Buckets)| Standing::of(config.load, buckets.least()[0].1, *weight);
+    // Chances of each endpoint of a class.
+    let each = |class: &(u32, Buckets)| if config.ties == Ties::Weighted { class.0 as usize } else { 1 };
+    let (mut lowest, mut ties, mut chances) = (standing(&classes[0]), 0, 0);
     for class in classes {
         let this = standing(class);
         if this.below(&lowest) {
-            (lowest, ties) = (this, 0);
+            (lowest, ties, chances) = (this, 0, 0);
         }
         if !lowest.below(&this) {
             ties += class.1.least().len();
+            chances += class.1.least().len() * each(class);
         }
     }
-    let mut k = if ties > 1 { rand.below(ties as u64) as usize } else { 0 };
+    let mut k = if ties > 1 { rand.below(chances as u64) as usize } else { 0 };
     for class in classes.iter().filter(|class| !lowest.below(&standing(class))) {
-        match class.1.least().get(k) {
+        match class.1.least().get(k / each(class)) {
             Some((id, _)) => return *id,
-            None => k -= class.1.least().len(),
+            None => k -= class.1.least().len() * each(class),
         }
     }
-    unreachable!("the draw is below the number of those that tie")
+    unreachable!("the draw is below the chances of those that tie")
 }
 
 /// Endpoints by load, for any weights and ties.
@@ -197,6 +205,7 @@ impl Standing {
             Load::Ratio => Standing { load: open, per: weight, since: 0 },
             Load::Haproxy if open == 0 => Standing { load: 0, per: 1, since: 0 },
             Load::Haproxy => Standing { load: (open + 1) * 256 / weight, per: 1, since: 0 },
+            Load::Count => Standing { load: open, per: 1, since: 0 },
         }
     }
 }
@@ -251,9 +260,23 @@ impl Tree {
         let place = match (self.loads.ties(), ties) {
             (_, Ties::SmoothWrr) if self.rows.len() > 1 => self.smooth(),
             (many @ 2.., Ties::Random) => self.loads.tied(rand.below(u64::from(many)) as u32),
+            (2.., Ties::Weighted) => self.by_weight(rand),
             _ => self.loads.first(),
         };
         Some(self.rows[place].id)
+    }
+
+    /// Dubbo: any of those that tie, in proportion to weight.
+    fn by_weight(&self, rand: &mut Rand) -> usize {
+        let least = *self.loads.key(self.loads.first());
+        let rows = || self.rows.iter().enumerate().filter(|(place, _)| !least.below(self.loads.key(*place)));
+        let mut left = rand.below(rows().map(|(_, row)| u64::from(row.weight)).sum());
+        let drawn = rows().find(|(_, row)| {
+            let here = left < u64::from(row.weight);
+            left = left.saturating_sub(u64::from(row.weight));
+            here
+        });
+        drawn.map_or(0, |(place, _)| place)
     }
 
     /// NGINX: those that tie earn their weights, the richest pays for all.
@@ -287,7 +310,8 @@ impl Index {
 impl Balancer for LeastConnections {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
         let weighted = Weighted::of(endpoints);
-        let classes = (self.config.ties == Ties::Random).then(|| Classes::new(&weighted, endpoints)).flatten();
+        let drawn = matches!(self.config.ties, Ties::Random | Ties::Weighted);
+        let classes = drawn.then(|| Classes::new(&weighted, endpoints)).flatten();
         self.index = match classes {
             Some(classes) => Index::Classes(classes),
             None => Index::Tree(Tree::new(&self.config, &weighted, endpoints, &self.index)),
@@ -296,7 +320,7 @@ impl Balancer for LeastConnections {
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         let pick = match &mut self.index {
-            Index::Classes(classes) => classes.pick(self.config.load, &mut self.rand),
+            Index::Classes(classes) => classes.pick(&self.config, &mut self.rand),
             Index::Tree(tree) => tree.pick(self.config.ties, &mut self.rand),
         };
         pick.map_or_else(|| Pick::nobody(endpoints), Pick::To)
@@ -364,6 +388,27 @@ mod tests {
             let counts = World::weighted(&weights, &config(Ties::Random)).counts(30_000);
             assert!(counts.iter().all(|count| count.abs_diff(10_000) < 400), "{weights:?}: {counts:?}");
         }
+    }
+
+    #[test]
+    fn dubbo_counts_calls_alone_and_draws_by_weight() {
+        let dubbo = Config { ties: Ties::Weighted, load: Load::Count };
+        // Few weights and many: by class and from the tree.
+        for weights in [vec![3, 1, 1, 5], (1..=20).collect()] {
+            let total: u32 = weights.iter().sum();
+            let counts = World::weighted(&weights, &dubbo).counts(40_000);
+            for (count, weight) in counts.iter().zip(&weights) {
+                let expected = 40_000 * *weight as usize / total as usize;
+                assert!(count.abs_diff(expected) < 500, "{weights:?}: {counts:?}");
+            }
+        }
+        let mut world = World::weighted(&[9, 1], &dubbo);
+        world.sent(world.id(0));
+        assert_eq!(world.send(), 1, "one call is more than none, whatever the weight");
+        assert_eq!(
+            World::weighted(&[2, 2, 2], &dubbo).counts(3_000).iter().filter(|n| n.abs_diff(1_000) < 150).count(),
+            3
+        );
     }
 
     #[test]
