@@ -275,8 +275,6 @@ const LATER: &[(&str, &str)] = &[
 /// Names that mean different balancers in different products.
 const AMBIGUOUS: &[(&str, &str)] = &[
     ("weighted_round_robin", "in gRPC weights from load reports, `orca_wrr`, elsewhere static weights, `wrr_smooth`"),
-    ("wrr", "in gRPC weights from load reports, `orca_wrr`, elsewhere static weights, `wrr_smooth`"),
-    ("p2c", "two choices by open calls, `least_request`, or by latency, `peak_ewma`"),
     ("ewma", "plain averages of the latency, or those that follow peaks, `peak_ewma`"),
     ("p2c_ewma", "go-zero's, `gozero_p2c`, Kratos', `kratos_p2c`, or by peaks of the latency, `peak_ewma`"),
     ("la", "in brpc a policy by latency, `lalb`, elsewhere one by locality, `locality_first`"),

@@ -235,6 +235,8 @@ balancers! {
     Oracle = "oracle" [] => scan::oracle, needs [Truth ""];
     /// Weighted turns, fewer for those with open calls.
     WeightedLeastRequest = "weighted_least_request" [] => rotate::weighted_least_request, promises [ZeroNever];
+    /// Round robin without the zone that is worst off.
+    ZoneAvoidance = "zone_avoidance" ["ribbon.zone_avoidance"] => scan::zone_avoidance;
     /// Open calls and latency on one scale.
     LeastConnLatency = "least_conn_latency" [] => scan::least_conn_latency;
     /// A few drawn, and the best of before.
@@ -334,6 +336,51 @@ mod tests {
                 let line = card.line(label);
                 assert!(line.is_some_and(|text| text.len() > 3), "the card of {} has no line `{label}`", card.name);
             }
+        }
+    }
+
+    #[test]
+    fn names_of_other_products_are_accepted_where_they_mean_one_thing() {
+        for (name, accepted) in [
+            ("round_robin", &["rr", "RoundRobin", "ROUND_ROBIN", "roundrobin"][..]),
+            ("wrr_smooth", &["swrr", "nginx_rr", "wrr", "weighted_round_robin_smooth"]),
+            ("wrr_list", &["weighted_round_robin_list", "static_list"]),
+            ("wrr_edf", &["edf", "envoy_rr"]),
+            ("wrr_static_stride", &["static_stride"]),
+            ("wrr_dynamic", &["haproxy.roundrobin"]),
+            ("orca_wrr", &["client_side_weighted_round_robin", "ClientSideWeightedRoundRobin"]),
+            ("least_connections", &["least_conn", "leastconn", "jsq", "leastactive", "lor", "full_scan", "heap"]),
+            ("least_connections", &["least_outstanding_requests", "dubbo.leastactive", "alb.lor"]),
+            ("least_request", &["LEAST_REQUEST", "p2c", "random_two", "po2c", "least_request_experimental"]),
+            ("peak_ewma", &["p2c_peak_ewma", "PeakEwma", "brpc.p2c"]),
+            ("gozero_p2c", &["gozero.p2c"]),
+            ("kratos_p2c", &["kratos.p2c"]),
+            ("lalb", &["brpc.la", "brpc.locality_aware"]),
+            ("zone_avoidance", &["ribbon.zone_avoidance"]),
+            ("ring_hash", &["RING_HASH", "ring_hash_experimental"]),
+            ("hash_ring_vnodes", &["consistent_hash", "chash"]),
+            ("ketama_crc32", &["ketama"]),
+            ("ketama_md5", &["libketama", "c_ketama", "consistenthash"]),
+            ("maglev", &["MAGLEV"]),
+            ("jump", &["jch"]),
+            ("rendezvous", &["hrw"]),
+            ("multi_probe", &["mpch"]),
+            ("anchor", &["anchorhash"]),
+            ("bounded_load", &["chbl", "hash_balance_factor"]),
+            ("priority", &["priority_experimental"]),
+            ("locality_first", &["geo", "nearest"]),
+            ("weighted_target", &["weighted_clusters"]),
+            ("random_subsetting", &["random_subsetting_experimental"]),
+            ("deterministic_aperture", &["daperture"]),
+        ] {
+            for spelling in accepted.iter().chain([&name]) {
+                let spec: Spec = serde_json::from_str(&format!("\"{spelling}\"")).unwrap();
+                assert_eq!(spec.name(), name, "{spelling}");
+            }
+        }
+        // What means several things is refused; `scenario/explain.rs` says which.
+        for name in ["weighted_round_robin", "ewma", "p2c_ewma", "la", "locality_aware"] {
+            assert!(serde_json::from_str::<Spec>(&format!("\"{name}\"")).is_err(), "{name}");
         }
     }
 

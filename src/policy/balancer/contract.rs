@@ -36,6 +36,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "least_connections": { "ties": "smooth_wrr" } }"#,
     r#"{ "least_connections": { "ties": "round_robin", "load": "haproxy" } }"#,
     r#"{ "oracle": { "sees": "work", "age": "20ms" } }"#,
+    r#"{ "zone_avoidance": { "triggering_load": 5.0, "failures": 1, "blackout": "20ms", "forget_open": "50ms" } }"#,
     r#"{ "peak_ewma": { "variant": "linkerd", "failure_penalty": "5s" } }"#,
     r#"{ "peak_ewma": { "variant": "finagle" } }"#,
     r#"{ "peak_ewma": { "variant": "brpc", "failure_penalty": "1s" } }"#,

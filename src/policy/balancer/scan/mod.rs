@@ -8,3 +8,4 @@ pub mod oracle;
 pub mod pack;
 pub mod shortest_response;
 pub mod tournament;
+pub mod zone_avoidance;
