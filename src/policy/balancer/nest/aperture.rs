@@ -15,6 +15,7 @@ use super::weighted_target::Child;
 use crate::base::ewma::Ewma;
 use crate::base::hash::xxh64;
 use crate::base::id::EndpointId;
+use crate::base::slots::Slots;
 use crate::base::time::{Duration, Instant};
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::read::{above_zero, one_or_more, some_time};
@@ -57,6 +58,8 @@ impl Config {
             order: vec![],
             width: self.min as usize,
             open: 0,
+            counts: Slots::new(),
+            sum: 0,
             load: Ewma::new(self.smoothing),
         })
     }
@@ -72,6 +75,9 @@ struct Aperture {
     width: usize,
     /// Calls of this client that are open anywhere.
     open: u64,
+    /// What each member adds to that, and the sum, as of the last change.
+    counts: Slots<u32>,
+    sum: u64,
     load: Ewma,
 }
 
@@ -103,6 +109,12 @@ impl Balancer for Aperture {
         self.order.clear();
         self.order.extend(endpoints.members.iter().map(hash));
         self.order.sort_unstable();
+        self.counts.clear();
+        self.sum = 0;
+        for id in endpoints.members {
+            self.counts.insert(*id, endpoints.in_flight(*id));
+            self.sum += u64::from(endpoints.in_flight(*id));
+        }
         self.width = self.width.max(self.config.min as usize);
         self.show(now, endpoints);
     }
@@ -119,7 +131,12 @@ impl Balancer for Aperture {
             return;
         }
         self.load.observe(now, self.open as f64);
-        self.open = endpoints.members.iter().map(|id| u64::from(endpoints.in_flight(*id))).sum();
+        if let Some(count) = self.counts.get_mut(*endpoint) {
+            let now = endpoints.in_flight(*endpoint);
+            self.sum = self.sum + u64::from(now) - u64::from(std::mem::replace(count, now));
+        }
+        debug_assert_eq!(self.sum, endpoints.members.iter().map(|id| u64::from(endpoints.in_flight(*id))).sum::<u64>());
+        self.open = self.sum;
         self.adjust(now, endpoints);
     }
 

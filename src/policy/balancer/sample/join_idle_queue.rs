@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::id::EndpointId;
 use crate::base::rand::{Bits, Rand};
+use crate::base::slots::Slots;
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want};
@@ -51,6 +52,7 @@ impl Config {
             idle: self.idle,
             rand,
             queue: VecDeque::new(),
+            queued: Slots::new(),
             known: vec![],
             unasked: VecDeque::new(),
         })
@@ -63,6 +65,8 @@ struct JoinIdleQueue {
     rand: Rand,
     /// Idle endpoints, each at most once, first come first served.
     queue: VecDeque<EndpointId>,
+    /// Who is in `queue`.
+    queued: Slots<()>,
     /// Who was ready before, sorted.
     known: Vec<EndpointId>,
     /// Who has become ready and was not yet asked to say when it is idle.
@@ -71,7 +75,8 @@ struct JoinIdleQueue {
 
 impl JoinIdleQueue {
     fn join(&mut self, id: EndpointId) {
-        if !self.queue.contains(&id) {
+        if self.queued.get(id).is_none() {
+            self.queued.insert(id, ());
             self.queue.push_back(id);
         }
     }
@@ -80,6 +85,7 @@ impl JoinIdleQueue {
 impl Balancer for JoinIdleQueue {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
         self.queue.retain(|id| endpoints.is_ready(*id));
+        self.queued.retain(|id| endpoints.is_ready(id));
         self.unasked.retain(|id| endpoints.is_ready(*id));
         for id in endpoints.ready {
             match self.idle {
@@ -101,7 +107,10 @@ impl Balancer for JoinIdleQueue {
             _ => {}
         }
         match self.queue.pop_front() {
-            Some(id) => Pick::To(id),
+            Some(id) => {
+                self.queued.remove(id);
+                Pick::To(id)
+            }
             None => Pick::To(endpoints.ready[self.rand.below(endpoints.ready.len() as u64) as usize]),
         }
     }
@@ -129,6 +138,7 @@ impl Balancer for JoinIdleQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rand::Seed;
     use crate::base::time::Duration;
     use crate::policy::balancer::LoadReport;
     use crate::policy::balancer::testing::{World, listing};
@@ -174,6 +184,40 @@ mod tests {
         let mut counts = [0; 4];
         (0..4_000).for_each(|_| counts[world.send()] += 1);
         assert!(counts.iter().all(|count| (900..1_100).contains(count)), "nobody is idle: {counts:?}");
+    }
+
+    /// Beside a list that is searched.
+    #[test]
+    fn the_list_is_that_of_a_plain_queue() {
+        let mut rand = Seed::new(5).stream("history");
+        let (mut world, mut open) = (World::equal(6, &own()), vec![]);
+        let mut queue: VecDeque<u32> = (0..6).collect();
+        let mut listed = 6;
+        for step in 0..4_000 {
+            if rand.below(2) == 0 || open.is_empty() {
+                let expected = queue.pop_front();
+                let Pick::To(id) = world.pick(&Request::plain()) else { panic!("all are ready") };
+                let address = world.table.get(id).unwrap().address.0;
+                assert!(expected.is_none_or(|expected| expected == address), "step {step}: {expected:?}, {address}");
+                world.sent(id);
+                open.push(id);
+            } else {
+                let id = open.swap_remove(rand.below(open.len() as u64) as usize);
+                world.ended(id, Duration::ZERO, Ok(()), None);
+                let Some(endpoint) = world.table.get(id) else { continue };
+                let address = endpoint.address.0;
+                if world.table.in_flight(id) == 0 && !queue.contains(&address) {
+                    queue.push_back(address);
+                }
+            }
+            if rand.below(100) == 0 {
+                let (before, now) = (listed, 4 + rand.below(5) as u32);
+                world.list((0..now).map(|i| listing(i, 1)).collect());
+                queue.retain(|address| *address < now);
+                queue.extend(before..now);
+                listed = now;
+            }
+        }
     }
 
     #[test]
