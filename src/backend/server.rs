@@ -458,7 +458,7 @@ impl Server {
     pub fn busy(&self) -> u32 {
         match self.sharing() {
             Some(sharing) => (sharing.len() as u32).min(self.workers),
-            None => self.running.len() as u32,
+            None => self.running.len(),
         }
     }
 
