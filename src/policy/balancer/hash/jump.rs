@@ -88,13 +88,14 @@ impl Balancer for Jump {
 
 /// The bucket of a key among `buckets`, which must be 1 or more (figure 1 of the paper).
 pub fn jump(mut key: u64, buckets: u32) -> u32 {
-    let (mut bucket, mut next) = (0, 0.0);
-    while next < f64::from(buckets) {
+    let (mut bucket, mut next) = (0, 0);
+    while next < u64::from(buckets) {
         bucket = next as u32;
         key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
-        // Both are below 2^53, so the quotient is the nearest double on any machine.
+        // Both are below 2^53, so the quotient is the nearest double on any machine. The product is below 2^63 and above
+        // 0: cutting its fraction off is the floor of the paper, without a call of the mathematics library.
         let stride = (1_u64 << 31) as f64 / ((key >> 33) + 1) as f64;
-        next = ((f64::from(bucket) + 1.0) * stride).floor();
+        next = (f64::from(bucket + 1) * stride) as i64 as u64;
     }
     bucket
 }
