@@ -1,0 +1,183 @@
+//! One client's balancer with the books that a channel keeps, and nothing else: pick, count the call, tell of it; end
+//! the oldest open call, count it, tell of it. Shared by `benches/pick.rs` and `benches/peers/pick`.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use plimsoll::base::id::{Address, EndpointId, RegionId, ZoneId};
+use plimsoll::base::time::{Duration, Instant};
+use plimsoll::policy::balancer::catalog::{Context, Spec};
+use plimsoll::policy::balancer::{Balancer, Feedback, Pick, Request};
+use plimsoll::policy::endpoints::{Endpoints, Listing, SuspectRule, Table};
+
+/// A row of the table: what is measured, and for how many endpoints it makes sense.
+pub struct Row {
+    pub name: &'static str,
+    /// As in a scenario file, in JSON.
+    pub balancer: &'static str,
+    /// True: endpoints weigh 1 to 5 in turn; false: all weigh 1.
+    pub weighted: bool,
+    /// Largest number of endpoints that is measured.
+    pub most: usize,
+    /// The aims of the project at 10, 100, … endpoints, in ns a pick; 0: none.
+    pub aims: [f64; 5],
+}
+
+pub const SIZES: [usize; 5] = [10, 100, 1_000, 10_000, 100_000];
+
+const ALL: usize = 100_000;
+
+const fn row(name: &'static str, balancer: &'static str, weighted: bool, most: usize, aims: [f64; 5]) -> Row {
+    Row { name, balancer, weighted, most, aims }
+}
+
+/// The row of a balancer that decides nothing: what the books and the loop around them cost.
+pub const BOOKS: &str = "the books alone";
+
+pub const ROWS: &[Row] = &[
+    row(BOOKS, "", false, ALL, [0.0; 5]),
+    row("round_robin", r#""round_robin""#, false, ALL, [5.0; 5]),
+    row("random", r#""random""#, false, ALL, [5.0; 5]),
+    row("weighted_random", r#""weighted_random""#, true, ALL, [6.0; 5]),
+    row("least_request, 2 choices", r#"{"least_request": {"sampling": "distinct"}}"#, false, ALL, [10.0; 5]),
+    row("least_connections", r#""least_connections""#, false, ALL, [0.0, 30.0, 0.0, 0.0, 150.0]),
+    row("least_connections, weighted", r#""least_connections""#, true, ALL, [0.0, 30.0, 0.0, 0.0, 150.0]),
+    // Its sequence is recorded while it is played for the first time, which costs n a pick: see `Client::settle`.
+    row("wrr_smooth", r#""wrr_smooth""#, true, 10_000, [40.0; 5]),
+    row("wrr_edf", r#""wrr_edf""#, true, ALL, [0.0; 5]),
+    row("wrr_static_stride", r#""wrr_static_stride""#, true, ALL, [40.0; 5]),
+    row("ring, 160 points each", r#""hash_ring_vnodes""#, false, 10_000, [0.0, 44.0, 92.0, 0.0, 0.0]),
+    row("ring_hash", r#""ring_hash""#, false, 10_000, [0.0; 5]),
+    row("maglev", r#""maglev""#, false, 10_000, [13.0; 5]),
+    row("jump", r#""jump""#, false, ALL, [0.0; 5]),
+    row("rendezvous", r#""rendezvous""#, false, 1_000, [0.0; 5]),
+    row("peak_ewma, tower's", r#"{"peak_ewma": {"variant": "tower"}}"#, false, ALL, [0.0; 5]),
+];
+
+/// Walks over the endpoints without looking at them.
+struct Nobody(usize);
+
+impl Balancer for Nobody {
+    fn on_endpoints(&mut self, _now: Instant, _endpoints: &Endpoints<'_>) {}
+
+    fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        self.0 = if self.0 + 1 < endpoints.ready.len() { self.0 + 1 } else { 0 };
+        Pick::To(endpoints.ready[self.0])
+    }
+
+    fn only_picks(&self) -> bool {
+        true
+    }
+}
+
+fn built(balancer: &str) -> Box<dyn Balancer> {
+    if balancer.is_empty() {
+        return Box::new(Nobody(0));
+    }
+    let spec: Spec = serde_json::from_str(balancer).expect("rows are right");
+    spec.build(&Context::lone(1))
+}
+
+/// A balancer over its endpoints, with calls open.
+pub struct Client {
+    table: Table,
+    balancer: Box<dyn Balancer>,
+    only_picks: bool,
+    now: Instant,
+    /// Open calls, the oldest at `next`.
+    open: Vec<(EndpointId, Instant)>,
+    next: usize,
+    keys: Keys,
+}
+
+/// Hashes of keys: a counter, mixed (SplitMix64: Steele, Lea, Flood, OOPSLA 2014).
+pub struct Keys(u64);
+
+impl Keys {
+    pub fn new() -> Keys {
+        Keys(1)
+    }
+
+    #[inline(always)]
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// Weight of the endpoint in this place.
+pub fn weight(place: usize) -> u32 {
+    1 + place as u32 % 5
+}
+
+/// Calls that are open at any time: half as many as there are endpoints, from 4 to 1,024.
+pub fn open_calls(endpoints: usize) -> usize {
+    (endpoints / 2).clamp(4, 1_024)
+}
+
+impl Client {
+    pub fn new(row: &Row, endpoints: usize) -> Client {
+        let listing = |place: usize| Listing {
+            address: Address(place as u32),
+            name: format!("10.{}.{}.{}:80", place >> 16, (place >> 8) & 255, place & 255).into(),
+            weight: if row.weighted { weight(place) } else { 1 },
+            zone: ZoneId(0),
+            region: RegionId(0),
+            started: None,
+        };
+        let mut balancer = built(row.balancer);
+        let mut table = Table::new(SuspectRule::LastResort);
+        let joined = table.update((0..endpoints).map(listing).collect::<Arc<[Listing]>>()).joined;
+        table.connect_all(Instant::ZERO, &joined);
+        balancer.on_endpoints(Instant::ZERO, &table.view());
+        let only_picks = balancer.only_picks();
+        let (now, keys) = (Instant::ZERO, Keys::new());
+        let mut client = Client { table, balancer, only_picks, now, open: Vec::new(), next: 0, keys };
+        for _ in 0..open_calls(endpoints) {
+            let sent = client.send();
+            client.open.push(sent);
+        }
+        client
+    }
+
+    /// Plays what is only played once: the first cycle of a rotation that is recorded.
+    pub fn settle(&mut self, row: &Row, endpoints: usize) {
+        let once = if row.name == "wrr_smooth" { (0..endpoints).map(|place| weight(place) as u64).sum() } else { 64 };
+        self.calls(once);
+    }
+
+    #[inline(always)]
+    fn send(&mut self) -> (EndpointId, Instant) {
+        let hash = self.keys.next();
+        let request = Request { hash: Some(hash), random: hash, ..Request::plain() };
+        let Pick::To(endpoint) = self.balancer.pick(self.now, &request, &self.table.view()) else {
+            panic!("somebody is always ready");
+        };
+        black_box(self.table.send_to(endpoint));
+        if !self.only_picks {
+            self.balancer.on_feedback(self.now, &Feedback::Sent { endpoint }, &self.table.view());
+        }
+        (endpoint, self.now)
+    }
+
+    /// So many calls, a microsecond apart: each is sent, and the oldest open one ends.
+    pub fn calls(&mut self, count: u64) {
+        for _ in 0..count {
+            self.now += Duration::from_nanos(1_000);
+            let sent = self.send();
+            let (endpoint, at) = std::mem::replace(&mut self.open[self.next], sent);
+            self.next = if self.next + 1 == self.open.len() { 0 } else { self.next + 1 };
+            self.table.on_ended(endpoint);
+            if !self.only_picks {
+                let took = self.now - at;
+                let done = Feedback::Done { endpoint, took, outcome: Ok(()), load: None };
+                self.balancer.on_feedback(self.now, &done, &self.table.view());
+                while let Some(want) = self.balancer.poll_want() {
+                    black_box(want);
+                }
+            }
+        }
+    }
+}
