@@ -41,6 +41,8 @@ pub struct Channel {
     balancer: Box<dyn Balancer>,
     /// It [only picks](Balancer::only_picks).
     only_picks: bool,
+    /// Nothing but a call's own timers, or a broken connection, ever wants a wake-up.
+    sleeps: bool,
     retry: Option<Box<dyn Retry>>,
     guards: Vec<Box<dyn Guard>>,
     health: Option<Box<dyn HealthCheck>>,
@@ -64,6 +66,7 @@ impl Channel {
         Channel {
             table: Table::new(suspects),
             only_picks: balancer.only_picks(),
+            sleeps: balancer.only_picks() && spec.health.is_none() && spec.limit.is_none(),
             balancer,
             retry: spec.retry.as_ref().map(|retry| retry.build(&context.seed)),
             guards: spec.limit.iter().map(limit::Spec::build).collect(),
@@ -107,7 +110,7 @@ impl Channel {
     }
 
     /// [`Input::Start`], without wrapping it: the way of a call is worth a door of its own.
-    #[inline]
+    #[inline(always)]
     pub fn start(&mut self, now: Instant, start: &Start) {
         self.turn(now);
         self.on_start(now, start);
@@ -115,7 +118,7 @@ impl Channel {
     }
 
     /// [`Input::Replied`], likewise.
-    #[inline]
+    #[inline(always)]
     pub fn replied(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome, load: Option<&LoadReport>) {
         self.turn(now);
         self.on_replied(now, attempt, outcome, load);
@@ -146,8 +149,8 @@ impl Channel {
     /// When the channel wants to be woken; [`Instant::NEVER`] if nothing is pending.
     #[inline(always)]
     pub fn next_timeout(&mut self) -> Instant {
-        let still = self.only_picks && self.timers.is_empty() && self.health.is_none() && self.guards.is_empty();
-        if still && self.reconnect.is_idle() { Instant::NEVER } else { self.soonest_timeout() }
+        let sleeps = self.sleeps && self.timers.is_empty() && self.reconnect.is_idle();
+        if sleeps { Instant::NEVER } else { self.soonest_timeout() }
     }
 
     fn soonest_timeout(&mut self) -> Instant {
@@ -291,7 +294,7 @@ impl Channel {
         self.feed_back(now, &Feedback::Sent { endpoint });
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_replied(&mut self, now: Instant, attempt: AttemptId, outcome: Outcome, load: Option<&LoadReport>) {
         // A late answer names an attempt that is over, and changes nothing.
         if !self.calls.is_current(attempt) {
@@ -299,7 +302,7 @@ impl Channel {
         }
         self.end_attempt(now, attempt.slot, outcome, load);
         match outcome {
-            Ok(()) => self.complete(now, attempt.slot, Ok(())),
+            Ok(()) => self.finish(now, attempt.slot, Ok(())),
             Err(failure) => self.attempt_failed(now, attempt.slot, failure, false),
         }
     }
@@ -363,8 +366,14 @@ impl Channel {
         self.complete(now, slot, Err(failure));
     }
 
-    #[inline]
+    #[inline(never)]
     fn complete(&mut self, now: Instant, slot: u32, outcome: Outcome) {
+        self.finish(now, slot, outcome);
+    }
+
+    /// [`Self::complete`] where calls usually end.
+    #[inline(always)]
+    fn finish(&mut self, now: Instant, slot: u32, outcome: Outcome) {
         if let (Ok(()), Some(retry)) = (outcome, &mut self.retry) {
             retry.on_success(now);
         }

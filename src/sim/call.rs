@@ -25,13 +25,15 @@ pub(super) struct OpenCall {
     pub(super) under_way: u16,
     /// The client is done with it.
     pub(super) ended: bool,
+    /// It was born in the measured stretch.
+    pub(super) counted: bool,
     keyed: bool,
 }
 
 impl OpenCall {
     /// A call that has just been born.
     #[inline(always)]
-    pub(super) fn new(call: CallId, birth: &Birth, user: u32) -> OpenCall {
+    pub(super) fn new(call: CallId, birth: &Birth, user: u32, counted: bool) -> OpenCall {
         OpenCall {
             born: birth.at,
             draw_key: birth.draw_key,
@@ -45,6 +47,7 @@ impl OpenCall {
             class: birth.class,
             under_way: 0,
             ended: false,
+            counted,
         }
     }
 

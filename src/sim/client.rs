@@ -224,17 +224,7 @@ impl<S: Sink> World<'_, S> {
         };
         self.sink.put(self.now, &record);
         let draw_key = open.draw_key;
-        let flight = self.flights.add(Flight {
-            leg: Leg::Out,
-            gone: false,
-            client: ClientId(client as u32),
-            backend,
-            attempt,
-            call: tag,
-            sent: self.now,
-            outcome: Ok(()),
-            cancel_at: Instant::NEVER,
-        });
+        let flight = self.flights.add(Flight::new(self.now, attempt, tag, backend));
         open.flight = flight;
         if let Some(way) = self.network.every_way() {
             return self.arrive_in(flight, way);
@@ -269,8 +259,14 @@ impl<S: Sink> World<'_, S> {
         let entry = self.flights.at_mut(flight);
         entry.leg = Leg::Back;
         entry.outcome = outcome;
-        let client = entry.client.0;
-        self.queue.push(Event::new(self.now + delay, kind::REPLY, client, flight));
+        let client = self.calls.at(entry.call).client;
+        self.queue.push(Event::new(self.now + delay, kind::REPLY, client.0, flight));
+    }
+
+    /// Whose attempt it is.
+    #[inline(always)]
+    pub(super) fn client_of(&self, flight: &Flight) -> ClientId {
+        self.calls.at(flight.call).client
     }
 
     /// An attempt is no longer under way.
@@ -289,7 +285,8 @@ impl<S: Sink> World<'_, S> {
     #[inline(always)]
     pub(super) fn reply(&mut self, flight: u32, outcome: Outcome) {
         let entry = self.flights.at(flight);
-        let (gone, client, attempt, call) = (entry.gone, entry.client.index(), entry.attempt, entry.call);
+        let (gone, attempt, call) = (entry.gone, entry.attempt, entry.call);
+        let client = self.calls.at(call).client.index();
         if !gone {
             self.put_done(flight, outcome);
             self.calls.at_mut(call).flight = Flights::NONE;
@@ -318,7 +315,7 @@ impl<S: Sink> World<'_, S> {
             call: self.calls.at(flight.call).call,
             attempt: flight.attempt.number,
             backend: flight.backend,
-            took: self.now - flight.sent,
+            took: flight.took(self.now),
             outcome,
         };
         self.sink.put(self.now, &record);
@@ -334,7 +331,7 @@ impl<S: Sink> World<'_, S> {
         let draw_key = open.draw_key;
         let entry = *self.flights.at(flight);
         self.put_done(flight, Err(Failure::of(Cause::Deadline)));
-        self.flights.at_mut(flight).gone = true;
+        self.flights.at_mut(flight).abandon();
         match entry.leg {
             // Nothing will ever come of these.
             Leg::LostOut | Leg::LostBack => self.land(flight),
@@ -346,7 +343,7 @@ impl<S: Sink> World<'_, S> {
                 }
                 let delay = self.network.one_way(&from, &to, draw_key, attempt.number, Purpose::Cancel);
                 let at = self.now + delay;
-                self.flights.at_mut(flight).cancel_at = at;
+                self.flights.at_mut(flight).cancel_at(at);
                 self.queue.push(Event::new(at, kind::CANCEL, entry.backend.0, flight));
             }
             Leg::Back | Leg::Free => {}
@@ -359,15 +356,16 @@ impl<S: Sink> World<'_, S> {
         if entry.gone {
             return;
         }
-        self.flights.at_mut(flight).gone = true;
-        self.calls.at_mut(entry.call).flight = Flights::NONE;
-        let client = entry.client.index();
+        let open = self.calls.at_mut(entry.call);
+        open.flight = Flights::NONE;
+        let client = open.client.index();
         let failure = Err(Failure::of(Cause::Connection));
         self.put_done(flight, failure);
+        self.flights.at_mut(flight).abandon();
         match entry.leg {
             Leg::LostOut | Leg::LostBack => self.land(flight),
             Leg::Inside => {
-                self.flights.at_mut(flight).cancel_at = self.now;
+                self.flights.at_mut(flight).cancel_at(self.now);
                 self.queue.push(Event::new(self.now, kind::CANCEL, entry.backend.0, flight));
             }
             Leg::Out | Leg::Back | Leg::Free => {}

@@ -235,8 +235,9 @@ impl<'a, S: Sink> World<'a, S> {
 
     #[inline(always)]
     fn on_birth(&mut self) {
-        let birth = std::mem::replace(&mut self.next_birth, self.births.next_open());
+        let birth = self.next_birth;
         self.bear(&birth, NO_USER);
+        self.next_birth = self.births.next_open();
     }
 
     fn on_user(&mut self, user: u32) {
@@ -250,7 +251,8 @@ impl<'a, S: Sink> World<'a, S> {
         let call = CallId(self.next_call);
         self.next_call += 1;
         self.finish.scheduled += 1;
-        self.counted_open += u64::from(self.counts(birth.at));
+        let counted = birth.at >= self.count_from && birth.at < self.count_until;
+        self.counted_open += u64::from(counted);
         let record = Record::Born {
             call,
             client: birth.client,
@@ -260,7 +262,7 @@ impl<'a, S: Sink> World<'a, S> {
             deadline: birth.deadline,
         };
         self.sink.put(self.now, &record);
-        let open = OpenCall::new(call, birth, user);
+        let open = OpenCall::new(call, birth, user, counted);
         self.start_call(open, birth.deadline);
     }
 
@@ -269,16 +271,12 @@ impl<'a, S: Sink> World<'a, S> {
     pub(super) fn on_ended(&mut self, open: &OpenCall, record: &Record) {
         self.finish.ended += 1;
         self.finish.sojourn_sum_ns += u128::from((self.now - open.born).as_nanos());
-        self.counted_open -= u64::from(self.counts(open.born));
+        self.counted_open -= u64::from(open.counted);
         self.sink.put(self.now, record);
         if open.user != NO_USER {
             let at = self.births.think(self.now, open.user);
             self.queue.push(Event::new(at, kind::USER, open.user, 0));
         }
-    }
-
-    fn counts(&self, born: Instant) -> bool {
-        born >= self.count_from && born < self.count_until
     }
 
     fn end(mut self) -> Finish {

@@ -2,9 +2,9 @@
 
 use prefetch_index::prefetch_index;
 
-use crate::base::id::{AttemptId, BackendId, ClientId};
+use crate::base::id::{AttemptId, BackendId};
 use crate::base::status::Outcome;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 
 /// Where an attempt is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,36 +23,73 @@ pub(super) enum Leg {
     LostBack,
 }
 
-/// One attempt: a cache line. What it shares with its call stands in [`super::client::OpenCall`].
+/// One attempt: half a cache line. What it shares with its call stands in [`super::call::OpenCall`].
 #[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
+#[repr(align(32))]
 pub(super) struct Flight {
     pub(super) leg: Leg,
     /// The client no longer waits for it.
     pub(super) gone: bool,
-    pub(super) client: ClientId,
+    pub(super) outcome: Outcome,
     pub(super) backend: BackendId,
     pub(super) attempt: AttemptId,
     /// The place of its call.
     pub(super) call: u32,
-    pub(super) sent: Instant,
-    pub(super) outcome: Outcome,
-    /// When the news that the client has gone reaches the backend; [`Instant::NEVER`] if none is on its way.
-    pub(super) cancel_at: Instant,
+    /// When it was sent. Once the client has gone: when the news of that reaches the backend, or [`Instant::NEVER`] if
+    /// none is on its way.
+    at: Instant,
 }
 
 impl Flight {
     const FREE: Flight = Flight {
         leg: Leg::Free,
         gone: false,
-        client: ClientId(0),
+        outcome: Ok(()),
         backend: BackendId(0),
         attempt: AttemptId { slot: 0, generation: 0, number: 0 },
         call: 0,
-        sent: Instant::ZERO,
-        outcome: Ok(()),
-        cancel_at: Instant::NEVER,
+        at: Instant::ZERO,
     };
+
+    /// An attempt that sets out.
+    #[inline(always)]
+    pub(super) fn new(now: Instant, attempt: AttemptId, call: u32, backend: BackendId) -> Flight {
+        Flight { leg: Leg::Out, gone: false, outcome: Ok(()), backend, attempt, call, at: now }
+    }
+
+    /// How long ago it was sent, while its client waits for it.
+    #[inline(always)]
+    pub(super) fn took(&self, now: Instant) -> Duration {
+        debug_assert!(!self.gone, "nobody asks how long it took");
+        now - self.at
+    }
+
+    /// The client no longer waits, and no news of that is on its way.
+    pub(super) fn abandon(&mut self) {
+        self.gone = true;
+        self.at = Instant::NEVER;
+    }
+
+    /// The news that the client has gone is on its way.
+    pub(super) fn cancel_at(&mut self, at: Instant) {
+        debug_assert!(self.gone, "news of somebody who is there");
+        self.at = at;
+    }
+
+    /// The client has gone, and no news of that is on its way.
+    #[inline(always)]
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.gone && self.at == Instant::NEVER
+    }
+
+    /// Takes the news that the client has gone, if it is that which arrives now.
+    pub(super) fn take_news(&mut self, now: Instant) -> bool {
+        let arrives = self.gone && self.at == now;
+        if arrives {
+            self.at = Instant::NEVER;
+        }
+        arrives
+    }
 }
 
 /// All attempts under way.
@@ -85,7 +122,7 @@ impl Flights {
         let flight = &mut self.places[at as usize];
         debug_assert_ne!(flight.leg, Leg::Free, "an attempt ends once");
         flight.leg = Leg::Free;
-        flight.cancel_at = Instant::NEVER;
+        flight.gone = false;
         self.free.push(at);
     }
 
@@ -122,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_every_call_touches_is_cut_to_cache_lines() {
-        assert_eq!(size_of::<Flight>(), 64);
+        assert_eq!(size_of::<Flight>(), 32);
         assert_eq!(size_of::<crate::sim::call::OpenCall>(), 64);
         assert_eq!(size_of::<crate::sim::server::Backend>(), 128);
     }

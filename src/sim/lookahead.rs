@@ -1,7 +1,7 @@
 //! What comes soon is fetched into the processor's caches beforehand. A large fleet does not fit in them, and a load
 //! that has to wait for memory costs more than everything else that an event does. The queue knows what its next
-//! pages hold: two pages ahead the backends are fetched, one page ahead what they will be done with, and a few events
-//! ahead what belongs to that. A processor has only so many loads under way, so this is done a little with each event
+//! pages hold: two pages ahead the backends are fetched, one page ahead what they will be done with and then the calls
+//! of that, and a few events ahead what their clients know of those. A processor has only so many loads under way, so this is done a little with each event
 //! and not a page at once. Nothing here changes anything.
 
 use super::engine::{World, kind};
@@ -39,14 +39,17 @@ impl<S: Sink> World<'_, S> {
     fn look_further(&mut self) {
         let present = self.queue.page(0);
         if self.queue.turned() == self.ahead.page {
-            present.iter().nth_back(SOON - 1).into_iter().for_each(|event| self.fetch_call(*event));
+            present.iter().nth_back(SOON - 1).into_iter().for_each(|event| self.fetch_attempt(*event));
         } else {
             self.ahead = Ahead { page: self.queue.turned(), seen: 0 };
-            present.iter().rev().take(SOON).for_each(|event| self.fetch_call(*event));
+            present.iter().rev().take(SOON).for_each(|event| self.fetch_attempt(*event));
         }
-        let some = |page: usize| self.queue.page(page).iter().skip(self.ahead.seen).take(AT_ONCE);
-        some(2).for_each(|event| self.fetch_backend(*event));
-        some(1).for_each(|event| self.fetch_flight(*event));
+        let (seen, next) = (self.ahead.seen, self.queue.page(1));
+        self.queue.page(2).iter().skip(seen).take(AT_ONCE).for_each(|event| self.fetch_backend(*event));
+        next.iter().skip(seen).take(AT_ONCE).for_each(|event| self.fetch_flight(*event));
+        if let Some(fetched) = seen.checked_sub(next.len()) {
+            next.iter().skip(fetched).take(AT_ONCE).for_each(|event| self.fetch_call(*event));
+        }
         self.ahead.seen += AT_ONCE;
     }
 
@@ -80,9 +83,14 @@ impl<S: Sink> World<'_, S> {
 
     fn fetch_call(&self, event: Event) {
         if let Some(flight) = self.flight_of(event).filter(|flight| self.flights.holds(*flight)) {
+            self.calls.prefetch(self.flights.at(flight).call);
+        }
+    }
+
+    fn fetch_attempt(&self, event: Event) {
+        if let Some(flight) = self.flight_of(event).filter(|flight| self.flights.holds(*flight)) {
             let flight = self.flights.at(flight);
-            self.calls.prefetch(flight.call);
-            self.clients[flight.client.index()].channel.prefetch(flight.attempt);
+            self.clients[self.client_of(flight).index()].channel.prefetch(flight.attempt);
         }
     }
 }

@@ -52,7 +52,7 @@ impl Event {
     #[inline]
     pub fn ties_with(self, other: Event) -> bool {
         // Equal but for the lowest 32 bits, and not equal.
-        (self.0 ^ other.0).wrapping_sub(1) < (1 << 32) - 1
+        self.at() == other.at() && (self.0 as u64 ^ other.0 as u64).wrapping_sub(1) < (1 << 32) - 1
     }
 }
 

@@ -209,7 +209,7 @@ impl<S: Sink> World<'_, S> {
             .flights
             .each()
             .filter(|(_, flight)| {
-                let (from, to) = (self.clients[flight.client.index()].place, self.place(flight.backend));
+                let (from, to) = (self.clients[self.client_of(flight).index()].place, self.place(flight.backend));
                 self.network.cut(&from, &to) == Some(CutMode::Refuse)
             })
             .map(|(at, _)| at)
@@ -233,14 +233,14 @@ impl<S: Sink> World<'_, S> {
             .each()
             .filter(|(_, flight)| matches!(flight.leg, Leg::LostOut | Leg::LostBack))
             .filter(|(_, flight)| {
-                let (from, to) = (self.clients[flight.client.index()].place, self.place(flight.backend));
+                let (from, to) = (self.clients[self.client_of(flight).index()].place, self.place(flight.backend));
                 self.network.cut(&from, &to).is_none() && !self.backends[flight.backend.index()].is_silent()
             })
             .map(|(at, _)| at)
             .collect();
         for at in lost {
             let flight = *self.flights.at(at);
-            let (from, to) = (self.clients[flight.client.index()].place, self.place(flight.backend));
+            let (from, to) = (self.clients[self.client_of(&flight).index()].place, self.place(flight.backend));
             let out = flight.leg == Leg::LostOut;
             let leg = if out { Purpose::Outbound } else { Purpose::Inbound };
             let delay =
@@ -249,8 +249,9 @@ impl<S: Sink> World<'_, S> {
             if out {
                 self.testify_coming(at);
             }
-            let (kind, entity) = if out { (kind::ARRIVE, flight.backend.0) } else { (kind::REPLY, flight.client.0) };
-            self.queue.push(Event::new(self.now + delay, kind, entity, at));
+            let to_whom = if out { flight.backend.0 } else { self.client_of(&flight).0 };
+            let kind = if out { kind::ARRIVE } else { kind::REPLY };
+            self.queue.push(Event::new(self.now + delay, kind, to_whom, at));
         }
         let at = self.now + self.registry.retry();
         self.queue.push(Event::new(at, kind::RELIST, 0, 0));

@@ -136,10 +136,10 @@ impl<S: Sink> World<'_, S> {
     }
 
     /// An attempt reaches its backend.
-    #[inline]
+    #[inline(always)]
     pub(super) fn on_arrive(&mut self, flight: u32) {
         let entry = self.flights.at_mut(flight);
-        if entry.gone && entry.cancel_at == Instant::NEVER {
+        if entry.is_forgotten() {
             // Its client had gone and the news of that came before it.
             return self.land(flight);
         }
@@ -251,7 +251,7 @@ impl<S: Sink> World<'_, S> {
     }
 
     fn push_reply(&mut self, at: Instant, flight: u32) {
-        let client = self.flights.at(flight).client;
+        let client = self.client_of(self.flights.at(flight));
         self.queue.push(Event::new(at, kind::REPLY, client.0, flight));
     }
 
@@ -264,9 +264,10 @@ impl<S: Sink> World<'_, S> {
         if let Some(way) = self.network.every_way() {
             return Some(self.now + after + way);
         }
-        let (attempt, draw_key) = (entry.attempt.number, self.calls.at(entry.call).draw_key);
+        let open = self.calls.at(entry.call);
+        let (attempt, draw_key, client) = (entry.attempt.number, open.draw_key, open.client);
         let (from, to) =
-            (self.backends[entry.backend.index()].place(entry.backend), self.clients[entry.client.index()].place);
+            (self.backends[entry.backend.index()].place(entry.backend), self.clients[client.index()].place);
         match self.network.cut(&from, &to) {
             None => {}
             Some(CutMode::Blackhole) => {
@@ -281,11 +282,10 @@ impl<S: Sink> World<'_, S> {
 
     /// The news that a client has gone reaches the backend.
     pub(super) fn on_cancel_arrives(&mut self, flight: u32) {
-        if self.flights.at(flight).cancel_at != self.now {
+        if !self.flights.at_mut(flight).take_news(self.now) {
             return;
         }
         let entry = *self.flights.at(flight);
-        self.flights.at_mut(flight).cancel_at = Instant::NEVER;
         if entry.leg != Leg::Inside {
             return;
         }

@@ -193,9 +193,14 @@ impl Fold {
         }))
     }
 
-    pub(super) fn finish(mut self) -> (Spread, Heat) {
-        let end = self.at_end.take().unwrap_or_else(|| self.counts.clone());
-        let got = end.iter().zip(&self.at_warmup).map(|(now, then)| (now - then) as f64);
+    /// Attempts that each backend got in the measured stretch.
+    pub(super) fn measured(&self) -> impl Iterator<Item = u64> {
+        let end = self.at_end.as_ref().unwrap_or(&self.counts);
+        end.iter().zip(&self.at_warmup).map(|(now, then)| now - then)
+    }
+
+    pub(super) fn finish(self) -> (Spread, Heat) {
+        let got = self.measured().map(|got| got as f64);
         let fair = |(i, got): (usize, f64)| {
             let last = if self.up[i] { self.overlap(self.up_since[i], self.duration) } else { 0 };
             (got, f64::from(self.weights[i]) * (self.up_for[i] + last) as f64)

@@ -131,8 +131,6 @@ impl Fold {
             newcomers.on_sent(at, backend);
         }
         if self.counting {
-            self.tallies[backend.index()].attempts += 1;
-            self.work.attempts += 1;
             self.work.cross_zone += u64::from(leaves_region);
             self.work.calls_to_dead += u64::from(dead);
         }
@@ -143,8 +141,9 @@ impl Fold {
         if self.counting {
             let busy = u128::from(busy.as_nanos());
             self.tallies[backend.index()].served_ns += busy;
-            self.work.served_ns += busy;
-            self.work.wasted_ns += if wasted { busy } else { 0 };
+            if wasted {
+                self.work.wasted_ns += busy;
+            }
         }
     }
 
@@ -181,6 +180,7 @@ impl Fold {
     /// What the run comes to. `events` and `ties` are the world's own counts.
     pub fn finish(mut self, events: u64, ties: u64, sojourn_sum_ns: u128) -> Summary {
         let series = self.windows.finish();
+        self.sum_up();
         let groups = self.groups();
         let (outcomes, latency, latency_all) = self.outcome.finish();
         let (spread, heat) = self.balance.finish();
@@ -218,6 +218,15 @@ impl Fold {
             series,
             heat,
             backends: self.tallies,
+        }
+    }
+
+    /// Takes over what was counted elsewhere, and adds up over the backends.
+    fn sum_up(&mut self) {
+        for (tally, attempts) in self.tallies.iter_mut().zip(self.balance.measured()) {
+            tally.attempts = attempts;
+            self.work.attempts += attempts;
+            self.work.served_ns += tally.served_ns;
         }
     }
 
