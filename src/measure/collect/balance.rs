@@ -1,7 +1,8 @@
 //! Who got how much of the work: over the whole run, per second, and as a picture.
 //!
-//! One counter a backend is all that an attempt touches; whoever wants a stretch of time keeps the counters of its
-//! beginning. Fair is a backend's weight over that of all that were up.
+//! One pair of counters a backend is all that an attempt touches: whoever wants a long stretch of time keeps the counters
+//! of its beginning, and the windows, of which there are many, look only at backends that got something in theirs. Fair
+//! is a backend's weight over that of all that were up.
 
 use prefetch_index::prefetch_index;
 
@@ -18,8 +19,11 @@ pub(super) struct Fold {
     /// All weigh the same.
     alike: bool,
     up: Vec<bool>,
-    /// Attempts so far.
-    counts: Vec<u64>,
+    /// How many are.
+    up_count: u64,
+    counts: Vec<Count>,
+    /// Backends that got something in the present window.
+    touched: Vec<u32>,
     /// When each backend came up, and how long it was up in the measured stretch before.
     up_since: Vec<u64>,
     up_for: Vec<u64>,
@@ -33,8 +37,14 @@ pub(super) struct Fold {
     seconds: u64,
     column: Stretch,
     heat: Heat,
-    window_counts: Vec<u64>,
     next: u64,
+}
+
+/// Attempts that a backend got.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    so_far: u64,
+    in_window: u64,
 }
 
 /// A repeated stretch of time.
@@ -58,7 +68,9 @@ impl Fold {
             weights: frame.backends.iter().map(|(weight, _)| *weight).collect(),
             alike: frame.backends.windows(2).all(|two| two[0].0 == two[1].0),
             up: frame.backends.iter().map(|(_, up)| *up).collect(),
-            counts: vec![0; n],
+            up_count: frame.backends.iter().filter(|(_, up)| *up).count() as u64,
+            counts: vec![Count::default(); n],
+            touched: Vec::with_capacity(n),
             up_since: vec![0; n],
             up_for: vec![0; n],
             warmup,
@@ -74,7 +86,6 @@ impl Fold {
                 backends_per_row: per_row as u32,
                 rows: vec![Vec::new(); n.div_ceil(per_row)],
             },
-            window_counts: vec![0; n],
             next: 0,
         };
         fold.next = fold.soonest();
@@ -83,7 +94,19 @@ impl Fold {
 
     #[inline]
     pub(super) fn on_sent(&mut self, backend: BackendId) {
-        self.counts[backend.index()] += 1;
+        let count = &mut self.counts[backend.index()];
+        count.so_far += 1;
+        count.in_window += 1;
+        if count.in_window == 1 {
+            self.touch(backend);
+        }
+    }
+
+    /// The first of a window.
+    #[cold]
+    #[inline(never)]
+    fn touch(&mut self, backend: BackendId) {
+        self.touched.push(backend.0);
     }
 
     #[inline(always)]
@@ -112,10 +135,10 @@ impl Fold {
             self.close_column();
         }
         if at == self.warmup {
-            self.at_warmup.copy_from_slice(&self.counts);
+            copy(&self.counts, &mut self.at_warmup);
         }
         if at == self.duration && self.at_end.is_none() {
-            self.at_end = Some(self.counts.clone());
+            self.at_end = Some(self.so_far().collect());
         }
         self.next = at;
         self.next = self.soonest();
@@ -133,7 +156,7 @@ impl Fold {
             self.sums[1] += found.cv;
             self.sums[2] += found.jain;
         }
-        self.second.counts.copy_from_slice(&self.counts);
+        copy(&self.counts, &mut self.second.counts);
     }
 
     fn close_column(&mut self) {
@@ -141,19 +164,22 @@ impl Fold {
         self.column.next += self.column.step;
         if inside {
             let per_row = self.heat.backends_per_row as usize;
-            let got: Vec<u64> = self.counts.iter().zip(&self.column.counts).map(|(now, then)| now - then).collect();
-            let weight = |i: usize| if self.up[i] || got[i] > 0 { u64::from(self.weights[i]) } else { 0 };
-            let total_weight: u64 = (0..got.len()).map(weight).sum();
-            let total: u64 = got.iter().sum();
-            for (row, cells) in self.heat.rows.iter_mut().enumerate() {
-                let members = row * per_row..((row + 1) * per_row).min(got.len());
-                let fair: u64 = members.clone().map(weight).sum();
-                let sent: u64 = members.map(|i| got[i]).sum();
+            let row = |row: usize| {
+                let members = row * per_row..((row + 1) * per_row).min(self.counts.len());
+                members.fold((0, 0), |(sent, fair), i| {
+                    let got = self.counts[i].so_far - self.column.counts[i];
+                    let counts = self.up[i] || got > 0;
+                    (sent + got, fair + if counts { u64::from(self.weights[i]) } else { 0 })
+                })
+            };
+            let rows: Vec<(u64, u64)> = (0..self.heat.rows.len()).map(row).collect();
+            let (total, total_weight) = rows.iter().fold((0, 0), |sums, row| (sums.0 + row.0, sums.1 + row.1));
+            for (cells, (sent, fair)) in self.heat.rows.iter_mut().zip(rows) {
                 let known = total > 0 && fair > 0;
                 cells.push(known.then(|| sent as f64 * total_weight as f64 / (fair as f64 * total as f64)));
             }
         }
-        self.column.counts.copy_from_slice(&self.counts);
+        copy(&self.counts, &mut self.column.counts);
     }
 
     pub(super) fn on_member(&mut self, at: Instant, backend: BackendId, up: bool) {
@@ -164,6 +190,7 @@ impl Fold {
         if up && !self.up[i] {
             self.up_since[i] = at.as_nanos();
         }
+        self.up_count = self.up_count + u64::from(up) - u64::from(self.up[i]);
         self.up[i] = up;
     }
 
@@ -174,16 +201,44 @@ impl Fold {
 
     /// How uneven the attempts fell since this was asked last: `(max over mean, cv)`.
     pub(super) fn since_last_window(&mut self) -> Option<(f64, f64)> {
-        let found = self.unevenness_since(&self.window_counts);
-        self.window_counts.copy_from_slice(&self.counts);
+        let found =
+            if self.are_equals() { self.unevenness_of_touched() } else { self.unevenness(|count, _| count.in_window) };
+        for backend in self.touched.drain(..) {
+            self.counts[backend as usize].in_window = 0;
+        }
         found.map(|found| (found.max_over_mean, found.cv))
+    }
+
+    /// All have the same fair share.
+    fn are_equals(&self) -> bool {
+        self.alike && self.weights.first().is_some_and(|weight| *weight > 0)
+    }
+
+    /// How uneven the attempts of the present window fell among equals.
+    fn unevenness_of_touched(&self) -> Option<Unevenness> {
+        let (mut sum, mut squares, mut min, mut max, mut down) = (0, 0, u64::MAX, 0, 0);
+        for backend in &self.touched {
+            let got = self.counts[*backend as usize].in_window;
+            sum += got;
+            squares += got * got;
+            (min, max) = (min.min(got), max.max(got));
+            down += u64::from(!self.up[*backend as usize]);
+        }
+        if self.touched.len() as u64 - down < self.up_count {
+            min = 0;
+        }
+        Unevenness::of((self.up_count + down) as f64, sum as f64, squares as f64, [min as f64, max as f64])
     }
 
     /// How uneven the attempts fell since the counters stood at `then`. Who went down since but got something still
     /// counts with its weight.
     fn unevenness_since(&self, then: &[u64]) -> Option<Unevenness> {
-        let got = self.counts.iter().zip(then).map(|(now, then)| now - then);
-        if self.alike && self.weights.first().is_some_and(|weight| *weight > 0) {
+        self.unevenness(|count, backend| count.so_far - then[backend])
+    }
+
+    fn unevenness(&self, got: impl Fn(&Count, usize) -> u64) -> Option<Unevenness> {
+        let got = self.counts.iter().enumerate().map(|(backend, count)| got(count, backend));
+        if self.are_equals() {
             return unevenness_of_equals(got.zip(&self.up));
         }
         let fair = self.weights.iter().zip(&self.up);
@@ -195,8 +250,12 @@ impl Fold {
 
     /// Attempts that each backend got in the measured stretch.
     pub(super) fn measured(&self) -> impl Iterator<Item = u64> {
-        let end = self.at_end.as_ref().unwrap_or(&self.counts);
-        end.iter().zip(&self.at_warmup).map(|(now, then)| now - then)
+        let end = |(backend, count): (usize, &Count)| self.at_end.as_ref().map_or(count.so_far, |end| end[backend]);
+        self.counts.iter().enumerate().map(end).zip(&self.at_warmup).map(|(now, then)| now - then)
+    }
+
+    fn so_far(&self) -> impl Iterator<Item = u64> {
+        self.counts.iter().map(|count| count.so_far)
     }
 
     pub(super) fn finish(self) -> (Spread, Heat) {
@@ -217,6 +276,13 @@ impl Fold {
             jain_1s: mean(self.sums[2]),
         };
         (spread, self.heat)
+    }
+}
+
+/// Keeps what was counted so far.
+fn copy(counts: &[Count], to: &mut [u64]) {
+    for (to, count) in to.iter_mut().zip(counts) {
+        *to = count.so_far;
     }
 }
 
@@ -272,6 +338,8 @@ impl Unevenness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rand::{Bits, Seed};
+    use crate::measure::collect::testing::frame;
 
     #[test]
     fn even_is_one_and_all_on_one_is_n() {
@@ -295,5 +363,26 @@ mod tests {
         let all = |found: Unevenness| (found.max_over_mean, found.min_over_mean, found.cv, found.jain);
         assert_eq!(all(one), all(other));
         assert!(unevenness_of_equals([(0, &true)].into_iter()).is_none(), "missing is not zero");
+    }
+
+    /// Looking only at who got something finds what looking at everybody finds.
+    #[test]
+    fn windows_are_judged_by_who_got_something() {
+        let mut rand = Seed::new(1).stream("windows");
+        let mut fold = Fold::new(&frame(&[true, true, false, true, false, true, true, false]));
+        for window in 1..=300 {
+            for _ in 0..rand.below(12) {
+                let backend = BackendId(rand.below(8) as u32);
+                match rand.below(8) {
+                    0 => fold.on_member(Instant::from_nanos(window), backend, true),
+                    1 => fold.on_member(Instant::from_nanos(window), backend, false),
+                    _ => fold.on_sent(backend),
+                }
+            }
+            assert_eq!(fold.up_count, fold.up.iter().filter(|up| **up).count() as u64);
+            let all = fold.unevenness(|count, _| count.in_window).map(|found| (found.max_over_mean, found.cv));
+            assert_eq!(fold.since_last_window(), all);
+            assert!(fold.counts.iter().all(|count| count.in_window == 0), "each window begins empty");
+        }
     }
 }

@@ -119,7 +119,7 @@ impl Fold {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_sent(&mut self, at: Instant, backend: BackendId, leaves_region: bool, dead: bool) {
         self.in_flight.attempts += 1;
         self.balance.on_sent(backend);
