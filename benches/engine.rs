@@ -8,10 +8,14 @@
 #[path = "floor/mod.rs"]
 mod floor;
 
+use plimsoll::base::large_pages::LargePages;
 use plimsoll::record::Nothing;
 use plimsoll::scenario::plan::Plan;
 use plimsoll::scenario::resolve::{self, Options};
 use plimsoll::study::{self, Settings};
+
+#[global_allocator]
+static MEMORY: LargePages = LargePages;
 
 /// The supermarket with `backends` servers, for `calls` calls.
 fn supermarket(backends: u32, calls: u64, delay: &str, seeds: u32) -> Plan {

@@ -7,6 +7,7 @@ pub mod ewma;
 pub mod hash;
 pub mod hist;
 pub mod id;
+pub mod large_pages;
 pub mod load;
 pub mod lru;
 pub mod math;
