@@ -207,6 +207,12 @@ impl Channel {
         self.calls.prefetch(attempt.slot);
     }
 
+    /// Where the next call will probably be sent, if the balancer can tell: one of the two.
+    pub fn likely_next(&self) -> Option<[Address; 2]> {
+        let [a, b] = self.balancer.likely_next(&self.table.view())?;
+        Some([self.table.address(a)?, self.table.address(b)?])
+    }
+
     /// The client's view, for charts and tests.
     pub fn table(&self) -> &Table {
         &self.table

@@ -239,6 +239,11 @@ impl Table {
         self.open.get(id.slot()).is_some_and(|open| open.pickable && open.generation == id.generation())
     }
 
+    /// Where an endpoint can be reached; `None` if it is gone. Of what every call asks, which is likely to be at hand.
+    pub fn address(&self, id: EndpointId) -> Option<Address> {
+        self.open.get(id.slot()).filter(|open| open.generation == id.generation()).map(|open| open.address)
+    }
+
     /// The endpoint at this address.
     pub fn at(&self, address: Address) -> Option<EndpointId> {
         let slot = *self.by_address.get(address.index())?;

@@ -172,6 +172,7 @@ impl<'a, S: Sink> World<'a, S> {
             self.queue.push(Event::new(at, kind::USER, user, 0));
         }
         self.next_birth = self.births.next_open();
+        self.look_at_next_birth();
     }
 
     fn run(&mut self) {

@@ -1,10 +1,12 @@
 //! What comes soon is fetched into the processor's caches beforehand. A large fleet does not fit in them, and a load
 //! that has to wait for memory costs more than everything else that an event does. The queue knows what its next
 //! pages hold: two pages ahead the backends are fetched, one page ahead what they will be done with and then the calls
-//! of that, and a few events ahead what their clients know of those. A processor has only so many loads under way, so this is done a little with each event
-//! and not a page at once. Nothing here changes anything.
+//! of that, and a few events ahead what their clients know of those. A processor has only so many loads under way, so
+//! this is done a little with each event and not a page at once. Where the next call goes is between two, if its
+//! balancer can tell: both are fetched. Nothing here changes anything.
 
 use super::engine::{World, kind};
+use super::flight::Flight;
 use super::queue::Event;
 use crate::base::id::BackendId;
 use crate::record::Sink;
@@ -13,9 +15,9 @@ use crate::record::Sink;
 const LARGE: usize = 1_000;
 
 /// As many events of a later page are looked at with each event of the present one: it may be shorter than they.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 3;
 /// What belongs to an event is fetched so many events before.
-const SOON: usize = 3;
+const SOON: usize = 4;
 
 /// How far the world has looked ahead.
 #[derive(Debug, Default)]
@@ -53,6 +55,23 @@ impl<S: Sink> World<'_, S> {
         self.ahead.seen += AT_ONCE;
     }
 
+    /// A call was born, and the next is known.
+    #[inline(always)]
+    pub(super) fn look_at_next_birth(&mut self) {
+        if self.backends.len() >= LARGE {
+            self.fetch_next_pick();
+        }
+    }
+
+    #[inline(never)]
+    fn fetch_next_pick(&self) {
+        let Some(client) = self.clients.get(self.next_birth.client.index()) else { return };
+        for address in client.channel.likely_next().into_iter().flatten() {
+            self.backends[address.index()].prefetch();
+            self.sink.prefetch(BackendId(address.0));
+        }
+    }
+
     fn fetch_backend(&self, event: Event) {
         match event.kind() {
             kind::DONE | kind::ARRIVE => {
@@ -82,15 +101,18 @@ impl<S: Sink> World<'_, S> {
     }
 
     fn fetch_call(&self, event: Event) {
-        if let Some(flight) = self.flight_of(event).filter(|flight| self.flights.holds(*flight)) {
-            self.calls.prefetch(self.flights.at(flight).call);
+        if let Some(flight) = self.known_flight_of(event) {
+            self.calls.prefetch(flight.call);
         }
     }
 
     fn fetch_attempt(&self, event: Event) {
-        if let Some(flight) = self.flight_of(event).filter(|flight| self.flights.holds(*flight)) {
-            let flight = self.flights.at(flight);
+        if let Some(flight) = self.known_flight_of(event) {
             self.clients[self.client_of(flight).index()].channel.prefetch(flight.attempt);
         }
+    }
+
+    fn known_flight_of(&self, event: Event) -> Option<&Flight> {
+        self.flight_of(event).filter(|flight| self.flights.holds(*flight)).map(|flight| self.flights.at(flight))
     }
 }

@@ -159,6 +159,12 @@ pub trait Balancer: Send {
         false
     }
 
+    /// Two endpoints, one of which it will pick next if nothing changes until then. For whoever wants to have at hand
+    /// what that pick needs; `None` if it cannot tell cheaply.
+    fn likely_next(&self, _endpoints: &Endpoints<'_>) -> Option<[EndpointId; 2]> {
+        None
+    }
+
     /// True if the channel connects every listed endpoint by itself; a balancer that says false asks for
     /// connections through [`Want::Connect`].
     fn connects_all(&self) -> bool {

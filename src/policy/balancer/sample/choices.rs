@@ -82,15 +82,21 @@ impl<S: Score, R: Bits> Choices<S, R> {
         self.sampling.two(among, &mut self.rand)
     }
 
-    /// The two of the next pick are known where its draws are: a large fleet does not fit in the processor's caches,
-    /// and what they are compared by is fetched early. Nothing else comes of it.
+    /// The two of a later pick are known where its draws are: a large fleet does not fit in the processor's caches, and
+    /// what they are compared by is fetched early. Nothing else comes of it.
     #[inline(never)]
-    fn fetch_next_two(&self, endpoints: &Endpoints<'_>) {
-        if let Some(draws) = self.rand.ahead() {
-            let (a, b) = self.sampling.two(endpoints.ready, &mut Known(draws.into_iter()));
-            endpoints.prefetch(a);
-            endpoints.prefetch(b);
+    fn fetch_two(&self, endpoints: &Endpoints<'_>) {
+        self.two_of_later(1, endpoints).into_iter().flatten().for_each(|id| endpoints.prefetch(id));
+    }
+
+    /// The two that will be compared after `picks` more picks, if two is what is compared and the draws are made already.
+    fn two_of_later(&self, picks: usize, endpoints: &Endpoints<'_>) -> Option<[EndpointId; 2]> {
+        if self.choices != 2 || endpoints.ready.len() < 2 {
+            return None;
         }
+        let draws = self.rand.ahead(2 * picks)?;
+        let (a, b) = self.sampling.two(endpoints.ready, &mut Known(draws.into_iter()));
+        Some([a, b])
     }
 
     /// The one of two with the lower score; the first if they are equal.
@@ -148,8 +154,8 @@ impl<S: Score, R: Bits + Send> Balancer for Choices<S, R> {
             [only] => Pick::To(*only),
             ready => {
                 let pick = self.choose(now, ready, endpoints);
-                if ready.len() >= LARGE && self.choices == 2 {
-                    self.fetch_next_two(endpoints);
+                if ready.len() >= LARGE {
+                    self.fetch_two(endpoints);
                 }
                 Pick::To(pick)
             }
@@ -158,6 +164,10 @@ impl<S: Score, R: Bits + Send> Balancer for Choices<S, R> {
 
     fn only_picks(&self) -> bool {
         !self.score.learns()
+    }
+
+    fn likely_next(&self, endpoints: &Endpoints<'_>) -> Option<[EndpointId; 2]> {
+        self.two_of_later(0, endpoints)
     }
 
     fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>, _endpoints: &Endpoints<'_>) {
