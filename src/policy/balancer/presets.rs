@@ -100,7 +100,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("pingora.fnv", r#"{ "hash_mod": { "variant": "pingora" } }"#),
     ("pingora.ketama", r#"{ "ketama_crc32": {} }"#),
     ("pingora.random", r#"{ "weighted_random": {} }"#),
-    ("pingora.round_robin", r#"{ "wrr_list": {} }"#),
+    ("pingora.round_robin", r#"{ "wrr_list": { "reduce": false, "start": "zero" } }"#),
     // Ribbon: IRule. Its `weighted_response_time` is a balancer of its own.
     ("ribbon.best_available", r#"{ "least_connections": { "ties": "first" } }"#),
     ("ribbon.round_robin", r#"{ "round_robin": { "start": "zero", "on_update": "keep" } }"#),

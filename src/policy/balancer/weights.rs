@@ -54,14 +54,22 @@ impl Weighted {
 
     /// The same, scaled down until their sum is at most `max_total`, or as close as giving each at least 1 allows.
     pub fn reduced_to(&self, max_total: u32) -> Vec<u32> {
-        let reduced = self.reduced();
-        let total: u64 = reduced.iter().copied().map(u64::from).sum();
-        let max_total = u64::from(max_total);
-        if total <= max_total {
-            return reduced;
-        }
-        reduced.iter().map(|weight| (u64::from(*weight) * max_total / total).max(1) as u32).collect()
+        scaled_to(self.reduced(), max_total)
     }
+
+    /// The weights as they are, scaled down likewise.
+    pub fn at_most(&self, max_total: u32) -> Vec<u32> {
+        scaled_to(self.weights.clone(), max_total)
+    }
+}
+
+fn scaled_to(weights: Vec<u32>, max_total: u32) -> Vec<u32> {
+    let total: u64 = weights.iter().copied().map(u64::from).sum();
+    let max_total = u64::from(max_total);
+    if total <= max_total {
+        return weights;
+    }
+    weights.iter().map(|weight| (u64::from(*weight) * max_total / total).max(1) as u32).collect()
 }
 
 /// The greatest common divisor; that of 0 and `n` is `n`.
@@ -90,5 +98,7 @@ mod tests {
         assert_eq!(weighted(&[3_000_000, 1_000_001]).reduced_to(100), [74, 25]);
         assert_eq!(weighted(&[3, 1]).reduced_to(100), [3, 1]);
         assert_eq!(weighted(&[1_000_000, 1]).reduced_to(100), [99, 1], "nobody is lost");
+        assert_eq!(weighted(&[20, 10]).at_most(30), [20, 10]);
+        assert_eq!(weighted(&[20, 10]).at_most(12), [8, 4]);
     }
 }

@@ -1,10 +1,11 @@
 //! Weighted turns by repetition: an endpoint stands in the list as often as its weight says.
 //!
 //! Origin: the trick of repeating addresses that gRPC users are told of; Ribbon; with `order = "interleaved"` the
-//! sweep of LVS (`ip_vs_wrr`).
+//! sweep of LVS (`ip_vs_wrr`); with `reduce = false` pingora RoundRobin (`selection/weighted.rs`), which goes on without
+//! weights where the one whose turn it is is not ready.
 //! Observes: static weights.
-//! Cost: O(1) a pick; the list is rebuilt when endpoints change and has sum/gcd of the weights places. Above
-//! `max_len` the weights are scaled down, each to at least 1.
+//! Cost: O(1) a pick; the list is rebuilt when endpoints change and has sum/gcd of the weights places, without
+//! `reduce` their sum. Above `max_len` the weights are scaled down, each to at least 1.
 //! Draws: one when the rotation starts at random, none a pick.
 //! Fails when: weights are large, because calls come in bursts of weight/gcd on one endpoint.
 
@@ -23,6 +24,8 @@ use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
 pub struct Config {
     /// How the places are arranged.
     pub order: Order,
+    /// Whether weights lose the divisor that all have in common: 10 and 20 are then 1 and 2.
+    pub reduce: bool,
     /// Longest list; more endpoints than this still get a place each.
     pub max_len: u32,
     /// Where a rotation starts.
@@ -44,7 +47,8 @@ pub enum Order {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { order: Order::Blocks, max_len: 65_536, start: Start::Random, on_update: OnUpdate::Restart }
+        let (start, on_update) = (Start::Random, OnUpdate::Restart);
+        Config { order: Order::Blocks, reduce: true, max_len: 65_536, start, on_update }
     }
 }
 
@@ -66,7 +70,8 @@ struct WrrList {
 impl Balancer for WrrList {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
         let weighted = Weighted::of(endpoints);
-        let weights = weighted.reduced_to(self.config.max_len);
+        let max_len = self.config.max_len;
+        let weights = if self.config.reduce { weighted.reduced_to(max_len) } else { weighted.at_most(max_len) };
         self.list.clear();
         match self.config.order {
             Order::Blocks => {
@@ -124,6 +129,12 @@ mod tests {
         for (weights, expected) in [(&[4, 3, 2][..], "AABABCABC"), (&[5, 1, 1], "AAAAABC")] {
             assert_eq!(cycle(weights, Order::Interleaved, 2 * expected.len()), expected.repeat(2), "{weights:?}");
         }
+    }
+
+    #[test]
+    fn a_divisor_in_common_may_stay() {
+        let config = Config { reduce: false, start: Start::Zero, ..Config::default() };
+        assert_eq!(letters(&World::weighted(&[4, 2], &config).picks(7)), "AAAABBA");
     }
 
     #[test]
