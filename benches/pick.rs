@@ -8,20 +8,13 @@ mod ours;
 #[path = "pick/rounds.rs"]
 mod rounds;
 
-use ours::{Client, ROWS, SIZES};
-use rounds::{Job, interleaved, shown};
+use ours::{ROWS, SIZES};
+use rounds::{interleaved, shown};
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "quick");
     let (rounds, round_ns) = if quick { (3, 2e6) } else { (5, 2e7) };
-    let mut jobs = Vec::new();
-    for row in ROWS {
-        for endpoints in SIZES.into_iter().filter(|endpoints| *endpoints <= row.most) {
-            let mut client = Client::new(row, endpoints);
-            client.settle(row, endpoints);
-            jobs.push(Job { name: row.name.to_owned(), endpoints, work: Box::new(move |count| client.calls(count)) });
-        }
-    }
+    let mut jobs = ours::jobs(ROWS);
     let costs = interleaved(&mut jobs, rounds, round_ns);
     println!("| ns of CPU a pick | 10 | 100 | 1,000 | 10,000 | 100,000 | largest over smallest | aims missed |");
     println!("|---|---|---|---|---|---|---|---|");

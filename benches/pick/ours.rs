@@ -10,6 +10,8 @@ use plimsoll::policy::balancer::catalog::{Context, Spec};
 use plimsoll::policy::balancer::{Balancer, Feedback, Pick, Request};
 use plimsoll::policy::endpoints::{Endpoints, Listing, SuspectRule, Table};
 
+use crate::rounds::Job;
+
 /// A row of the table: what is measured, and for how many endpoints it makes sense.
 pub struct Row {
     pub name: &'static str,
@@ -46,13 +48,28 @@ pub const ROWS: &[Row] = &[
     row("wrr_smooth", r#""wrr_smooth""#, true, 10_000, [40.0; 5]),
     row("wrr_edf", r#""wrr_edf""#, true, ALL, [0.0; 5]),
     row("wrr_static_stride", r#""wrr_static_stride""#, true, ALL, [40.0; 5]),
+    // The list has a place for each unit of weight: 300,000 of them.
+    row("wrr_list, interleaved", r#"{"wrr_list": {"order": "interleaved", "max_len": 1000000}}"#, true, ALL, [0.0; 5]),
     row("ring, 160 points each", r#""hash_ring_vnodes""#, false, 10_000, [0.0, 44.0, 92.0, 0.0, 0.0]),
+    row("ketama_crc32", r#""ketama_crc32""#, false, 10_000, [0.0; 5]),
+    row("hash_mod, pingora's", r#"{"hash_mod": {"variant": "pingora"}}"#, true, ALL, [0.0; 5]),
     row("ring_hash", r#""ring_hash""#, false, 10_000, [0.0; 5]),
     row("maglev", r#""maglev""#, false, 10_000, [13.0; 5]),
     row("jump", r#""jump""#, false, ALL, [0.0; 5]),
     row("rendezvous", r#""rendezvous""#, false, 1_000, [0.0; 5]),
     row("peak_ewma, tower's", r#"{"peak_ewma": {"variant": "tower"}}"#, false, ALL, [0.0; 5]),
 ];
+
+/// These rows at every size for which they make sense, settled.
+pub fn jobs(rows: impl IntoIterator<Item = &'static Row>) -> Vec<Job<'static>> {
+    let sizes = |row: &'static Row| SIZES.into_iter().filter(|endpoints| *endpoints <= row.most).map(move |n| (row, n));
+    let job = |(row, endpoints): (&'static Row, usize)| {
+        let mut client = Client::new(row, endpoints);
+        client.settle(row, endpoints);
+        Job { name: row.name.to_owned(), endpoints, work: Box::new(move |count| client.calls(count)) }
+    };
+    rows.into_iter().flat_map(sizes).map(job).collect()
+}
 
 /// Walks over the endpoints without looking at them.
 struct Nobody(usize);

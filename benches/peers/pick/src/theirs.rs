@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::hint::black_box;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -22,27 +21,14 @@ use tower::load::{CompleteOnResponse, Load, PeakEwma, PendingRequests};
 use weighted_rs::{RandWeight, RoundrobinWeight, SmoothWeight, Weight};
 
 use crate::ours::{Keys, open_calls, weight};
-
-type Work = Box<dyn FnMut(u64)>;
-
-/// A crate's pick, and the row of ours that it stands beside.
-pub struct Peer {
-    pub name: &'static str,
-    pub ours: &'static str,
-    pub most: usize,
-    pub build: fn(usize) -> Work,
-}
-
-const fn peer(name: &'static str, ours: &'static str, most: usize, build: fn(usize) -> Work) -> Peer {
-    Peer { name, ours, most, build }
-}
+use crate::table::{Peer, Work, peer, repeated};
 
 pub const PEERS: &[Peer] = &[
     peer("rand_distr alias", "weighted_random", 100_000, alias),
     peer("weighted-rs random", "weighted_random", 10_000, |n| weighted(n, RandWeight::new())),
     peer("tower p2c, pending requests", "least_request, 2 choices", 100_000, pending),
     peer("weighted-rs smooth", "wrr_smooth", 10_000, |n| weighted(n, SmoothWeight::new())),
-    peer("weighted-rs round robin", "wrr_static_stride", 100_000, |n| weighted(n, RoundrobinWeight::new())),
+    peer("weighted-rs round robin", "wrr_list, interleaved", 100_000, |n| weighted(n, RoundrobinWeight::new())),
     peer("hashring, 160 points each", "ring, 160 points each", 1_000, ring),
     peer("maglev, 65,537 slots", "maglev", 1_000, maglev),
     peer("maglev_rs, 65,537 slots, no hash", "maglev", 1_000, maglev_rs),
@@ -59,15 +45,6 @@ pub const TABLES: &[(&str, fn(usize))] = &[
 
 fn names(n: usize) -> Vec<String> {
     (0..n).map(|place| format!("10.{}.{}.{}:80", place >> 16, (place >> 8) & 255, place & 255)).collect()
-}
-
-/// So many picks, each of them kept from being optimised away.
-fn repeated<T>(mut pick: impl FnMut() -> T + 'static) -> Work {
-    Box::new(move |count| {
-        for _ in 0..count {
-            black_box(pick());
-        }
-    })
 }
 
 fn alias(n: usize) -> Work {
