@@ -19,6 +19,8 @@ pub struct Row {
     pub balancer: &'static str,
     /// True: endpoints weigh 1 to 5 in turn; false: all weigh 1.
     pub weighted: bool,
+    /// Whether calls have keys.
+    pub keyed: bool,
     /// Largest number of endpoints that is measured.
     pub most: usize,
     /// The aims of the project at 10, 100, … endpoints, in ns a pick; 0: none.
@@ -30,7 +32,12 @@ pub const SIZES: [usize; 5] = [10, 100, 1_000, 10_000, 100_000];
 const ALL: usize = 100_000;
 
 const fn row(name: &'static str, balancer: &'static str, weighted: bool, most: usize, aims: [f64; 5]) -> Row {
-    Row { name, balancer, weighted, most, aims }
+    Row { name, balancer, weighted, keyed: false, most, aims }
+}
+
+/// A row whose calls have keys, of equal endpoints.
+const fn keyed(name: &'static str, balancer: &'static str, most: usize, aims: [f64; 5]) -> Row {
+    Row { name, balancer, weighted: false, keyed: true, most, aims }
 }
 
 /// The row of a balancer that decides nothing: what the books and the loop around them cost.
@@ -50,13 +57,13 @@ pub const ROWS: &[Row] = &[
     row("wrr_static_stride", r#""wrr_static_stride""#, true, ALL, [40.0; 5]),
     // The list has a place for each unit of weight: 300,000 of them.
     row("wrr_list, interleaved", r#"{"wrr_list": {"order": "interleaved", "max_len": 1000000}}"#, true, ALL, [0.0; 5]),
-    row("ring, 160 points each", r#""hash_ring_vnodes""#, false, 10_000, [0.0, 44.0, 92.0, 0.0, 0.0]),
-    row("ketama_crc32", r#""ketama_crc32""#, false, 10_000, [0.0; 5]),
-    row("hash_mod, pingora's", r#"{"hash_mod": {"variant": "pingora"}}"#, true, ALL, [0.0; 5]),
-    row("ring_hash", r#""ring_hash""#, false, 10_000, [0.0; 5]),
-    row("maglev", r#""maglev""#, false, 10_000, [13.0; 5]),
-    row("jump", r#""jump""#, false, ALL, [0.0; 5]),
-    row("rendezvous", r#""rendezvous""#, false, 1_000, [0.0; 5]),
+    keyed("ring, 160 points each", r#""hash_ring_vnodes""#, 10_000, [0.0, 44.0, 92.0, 0.0, 0.0]),
+    keyed("ketama_crc32", r#""ketama_crc32""#, 10_000, [0.0; 5]),
+    Row { weighted: true, ..keyed("hash_mod, pingora's", r#"{"hash_mod": {"variant": "pingora"}}"#, ALL, [0.0; 5]) },
+    keyed("ring_hash", r#""ring_hash""#, 10_000, [0.0; 5]),
+    keyed("maglev", r#""maglev""#, 10_000, [13.0; 5]),
+    keyed("jump", r#""jump""#, ALL, [0.0; 5]),
+    keyed("rendezvous", r#""rendezvous""#, 1_000, [0.0; 5]),
     row("peak_ewma, tower's", r#"{"peak_ewma": {"variant": "tower"}}"#, false, ALL, [0.0; 5]),
 ];
 
@@ -100,6 +107,7 @@ pub struct Client {
     table: Table,
     balancer: Box<dyn Balancer>,
     only_picks: bool,
+    keyed: bool,
     now: Instant,
     /// Open calls, the oldest at `next`.
     open: Vec<(EndpointId, Instant)>,
@@ -151,10 +159,11 @@ impl Client {
         balancer.on_endpoints(Instant::ZERO, &table.view());
         let only_picks = balancer.only_picks();
         let (now, keys) = (Instant::ZERO, Keys::new());
-        let mut client = Client { table, balancer, only_picks, now, open: Vec::new(), next: 0, keys };
+        let (keyed, open) = (row.keyed, Vec::new());
+        let mut client = Client { table, balancer, only_picks, keyed, now, open, next: 0, keys };
         for _ in 0..open_calls(endpoints) {
-            let sent = client.send();
-            client.open.push(sent);
+            let sent = client.send(now, &mut Request::plain());
+            client.open.push((sent, now));
         }
         client
     }
@@ -165,36 +174,42 @@ impl Client {
         self.calls(once);
     }
 
+    /// Makes a key, asks and counts. Making a key is no part of a pick, so only calls that have one make one, here and in
+    /// the crates beside us.
     #[inline(always)]
-    fn send(&mut self) -> (EndpointId, Instant) {
-        let hash = self.keys.next();
-        let request = Request { hash: Some(hash), random: hash, ..Request::plain() };
-        let Pick::To(endpoint) = self.balancer.pick(self.now, &request, &self.table.view()) else {
+    fn send(&mut self, now: Instant, request: &mut Request<'_>) -> EndpointId {
+        if self.keyed {
+            request.random = self.keys.next();
+            request.hash = Some(request.random);
+        }
+        let Pick::To(endpoint) = self.balancer.pick(now, request, &self.table.view()) else {
             panic!("somebody is always ready");
         };
-        black_box(self.table.send_to(endpoint));
+        black_box(self.table.send_to(endpoint).map_or(0, |address| address.0));
         if !self.only_picks {
-            self.balancer.on_feedback(self.now, &Feedback::Sent { endpoint }, &self.table.view());
+            self.balancer.on_feedback(now, &Feedback::Sent { endpoint }, &self.table.view());
         }
-        (endpoint, self.now)
+        endpoint
     }
 
     /// So many calls, a microsecond apart: each is sent, and the oldest open one ends.
     pub fn calls(&mut self, count: u64) {
+        let mut request = Request::plain();
+        let (mut now, mut next) = (self.now, self.next);
         for _ in 0..count {
-            self.now += Duration::from_nanos(1_000);
-            let sent = self.send();
-            let (endpoint, at) = std::mem::replace(&mut self.open[self.next], sent);
-            self.next = if self.next + 1 == self.open.len() { 0 } else { self.next + 1 };
+            now += Duration::from_nanos(1_000);
+            let sent = self.send(now, &mut request);
+            let (endpoint, at) = std::mem::replace(&mut self.open[next], (sent, now));
+            next = if next + 1 == self.open.len() { 0 } else { next + 1 };
             self.table.on_ended(endpoint);
             if !self.only_picks {
-                let took = self.now - at;
-                let done = Feedback::Done { endpoint, took, outcome: Ok(()), load: None };
-                self.balancer.on_feedback(self.now, &done, &self.table.view());
+                let done = Feedback::Done { endpoint, took: now - at, outcome: Ok(()), load: None };
+                self.balancer.on_feedback(now, &done, &self.table.view());
                 while let Some(want) = self.balancer.poll_want() {
                     black_box(want);
                 }
             }
         }
+        (self.now, self.next) = (now, next);
     }
 }
