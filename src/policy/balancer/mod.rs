@@ -49,6 +49,8 @@ pub enum Pick {
 
 impl Pick {
     /// The answer when nobody is ready (gRPC: queue while connecting, fail in transient failure).
+    #[cold]
+    #[inline(never)]
     pub fn nobody(endpoints: &Endpoints<'_>) -> Pick {
         if endpoints.any_connecting() || endpoints.any_idle() { Pick::Queue } else { Pick::Fail(Cause::NoEndpoint) }
     }

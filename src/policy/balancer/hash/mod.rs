@@ -26,7 +26,26 @@ use crate::policy::balancer::{Endpoints, Pick, Request};
 /// Picks by hashing again: `owner` says whom of `owners` a hash belongs to. An endpoint that is not ready is left to
 /// others by trying a further hash of the key, which moves no key of anybody else, and after [`TRIES`] hashes by
 /// going on to the next ready one of the owners. A further attempt of the call begins at a further hash.
+#[inline]
 fn rehash_until_ready(
+    request: &Request<'_>,
+    endpoints: &Endpoints<'_>,
+    owners: &[EndpointId],
+    owner: impl Fn(u64) -> Option<EndpointId>,
+) -> Pick {
+    let hash = request.hash_or_random();
+    // Nearly always the first owner of the first attempt.
+    if request.attempt == 0
+        && let Some(id) = owner(hash).filter(|id| endpoints.is_ready(*id))
+    {
+        return Pick::To(id);
+    }
+    rehash(request, endpoints, owners, owner)
+}
+
+#[cold]
+#[inline(never)]
+fn rehash(
     request: &Request<'_>,
     endpoints: &Endpoints<'_>,
     owners: &[EndpointId],

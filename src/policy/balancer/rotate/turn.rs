@@ -26,55 +26,59 @@ pub enum OnUpdate {
     Keep,
 }
 
-/// A counter `k`, and `k mod n`.
+/// A counter `k` as `laps * len + place`, so that the common step needs no division.
 #[derive(Debug)]
 pub struct Turn {
     start: Start,
     on_update: OnUpdate,
     rand: Rand,
-    /// The counter; `None` until the rotation has begun.
-    next: Option<u64>,
-    /// `next mod len`, so that the common step needs no division.
+    laps: u64,
     place: usize,
+    /// 0 until the rotation has begun.
     len: usize,
 }
 
 impl Turn {
     /// A rotation that has not begun.
     pub fn new(start: Start, on_update: OnUpdate, rand: Rand) -> Turn {
-        Turn { start, on_update, rand, next: None, place: 0, len: 0 }
+        Turn { start, on_update, rand, laps: 0, place: 0, len: 0 }
     }
 
     /// The cycle has changed.
     pub fn on_update(&mut self) {
         if self.on_update == OnUpdate::Restart {
-            self.next = None;
+            self.len = 0;
         }
     }
 
     /// The next place in a cycle of `len`. A cycle of one moves nothing and draws nothing.
     #[inline]
     pub fn take(&mut self, len: usize) -> usize {
-        if len <= 1 {
-            return 0;
+        if self.len != len {
+            if len <= 1 {
+                return 0;
+            }
+            self.begin(len);
         }
-        let Some(next) = self.next.filter(|_| self.len == len) else { return self.begin(len) };
-        self.next = Some(next.wrapping_add(1));
         let place = self.place;
-        self.place = if place + 1 == len { 0 } else { place + 1 };
+        self.place += 1;
+        if self.place == len {
+            self.place = 0;
+            self.laps += 1;
+        }
         place
     }
 
-    fn begin(&mut self, len: usize) -> usize {
-        let next = match (self.next, self.start) {
-            (Some(next), _) => next,
-            (None, Start::Random) => self.rand.below(len as u64),
-            (None, Start::Zero) => 0,
+    #[cold]
+    fn begin(&mut self, len: usize) {
+        let next = match (self.len, self.start) {
+            (1.., _) => self.laps * self.len as u64 + self.place as u64,
+            (0, Start::Random) => self.rand.below(len as u64),
+            (0, Start::Zero) => 0,
         };
-        self.len = len;
+        self.laps = next / len as u64;
         self.place = (next % len as u64) as usize;
-        self.next = Some(next);
-        self.take(len)
+        self.len = len;
     }
 }
 
