@@ -258,7 +258,7 @@ impl Table {
 
     /// Where an endpoint can be reached; `None` if it is gone. Of what every call asks, which is likely to be at hand.
     pub fn address(&self, id: EndpointId) -> Option<Address> {
-        self.open.get(id.slot()).filter(|open| open.generation == id.generation()).map(|open| open.address)
+        self.open.get(id.slot()).filter(|open| open.is_of(id)).map(|open| open.address)
     }
 
     /// The endpoint at this address.

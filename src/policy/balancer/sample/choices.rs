@@ -20,7 +20,7 @@ pub enum Sampling {
 
 impl Sampling {
     /// Two of two or more. Two draws.
-    #[inline]
+    #[inline(always)]
     fn two(self, among: &[EndpointId], bits: &mut impl Bits) -> (EndpointId, EndpointId) {
         let n = among.len() as u64;
         let (a, b) = match self {
@@ -35,12 +35,13 @@ impl Sampling {
 const LARGE: usize = 1_000;
 
 /// Draws that were looked at before.
-struct Known(std::array::IntoIter<u64, 2>);
+struct Known([u64; 2]);
 
 impl Bits for Known {
-    #[inline]
+    #[inline(always)]
     fn next_u64(&mut self) -> u64 {
-        self.0.next().unwrap_or(0)
+        self.0.swap(0, 1);
+        self.0[1]
     }
 }
 
@@ -83,10 +84,11 @@ impl<S: Score, R: Bits> Choices<S, R> {
     }
 
     /// The two of a later pick are known where its draws are: a large fleet does not fit in the processor's caches, and
-    /// what they are compared by is fetched early. Nothing else comes of it.
+    /// what they are compared by is fetched early. Nothing else comes of it: what was picked is handed on.
     #[inline(never)]
-    fn fetch_two(&self, endpoints: &Endpoints<'_>) {
+    fn fetch_two(&self, picked: EndpointId, endpoints: &Endpoints<'_>) -> Pick {
         self.two_of_later(1, endpoints).into_iter().flatten().for_each(|id| endpoints.prefetch(id));
+        Pick::To(picked)
     }
 
     /// The two that will be compared after `picks` more picks, if two is what is compared and the draws are made already.
@@ -94,9 +96,17 @@ impl<S: Score, R: Bits> Choices<S, R> {
         if self.choices != 2 || endpoints.ready.len() < 2 {
             return None;
         }
-        let draws = self.rand.ahead(2 * picks)?;
-        let (a, b) = self.sampling.two(endpoints.ready, &mut Known(draws.into_iter()));
+        let (a, b) = self.sampling.two(endpoints.ready, &mut Known(self.rand.ahead(2 * picks)?));
         Some([a, b])
+    }
+
+    #[inline(never)]
+    fn pick_slowly(&mut self, now: Instant, endpoints: &Endpoints<'_>) -> Pick {
+        match endpoints.ready {
+            [] => Pick::nobody(endpoints),
+            [only] => Pick::To(*only),
+            ready => Pick::To(self.choose(now, ready, endpoints)),
+        }
     }
 
     /// The one of two with the lower score; the first if they are equal.
@@ -149,17 +159,16 @@ impl<S: Score, R: Bits + Send> Balancer for Choices<S, R> {
     }
 
     fn pick(&mut self, now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        match endpoints.ready {
-            [] => Pick::nobody(endpoints),
-            [only] => Pick::To(*only),
-            ready => {
-                let pick = self.choose(now, ready, endpoints);
-                if ready.len() >= LARGE {
-                    self.fetch_two(endpoints);
-                }
-                Pick::To(pick)
-            }
+        let ready = endpoints.ready;
+        if ready.len() > 1
+            && self.choices == 2
+            && let Some(draws) = self.rand.made()
+        {
+            let (a, b) = self.sampling.two(ready, &mut Known(draws));
+            let pick = self.less_loaded(now, a, b, endpoints);
+            return if ready.len() < LARGE { Pick::To(pick) } else { self.fetch_two(pick, endpoints) };
         }
+        self.pick_slowly(now, endpoints)
     }
 
     fn only_picks(&self) -> bool {

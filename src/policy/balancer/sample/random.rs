@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::rand::{Bits, Rand};
+use crate::base::rand::{Bits, Rand, below};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
@@ -39,6 +39,20 @@ impl Balancer for Random {
     }
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        let ready = endpoints.ready;
+        if ready.len() > 1
+            && let Some([draw]) = self.rand.made()
+        {
+            return Pick::To(ready[below(draw, ready.len() as u64) as usize]);
+        }
+        self.pick_slowly(endpoints)
+    }
+}
+
+impl Random {
+    #[cold]
+    #[inline(never)]
+    fn pick_slowly(&mut self, endpoints: &Endpoints<'_>) -> Pick {
         match endpoints.ready {
             [] => Pick::nobody(endpoints),
             [only] => Pick::To(*only),
