@@ -106,6 +106,12 @@ impl<'a> Endpoints<'a> {
         prefetch_index(self.table.open.as_slice(), id.slot());
     }
 
+    /// Whoever has this place now. There must have been somebody.
+    #[inline(always)]
+    pub fn at_slot(&self, slot: u32) -> EndpointId {
+        EndpointId::new(slot, self.table.open[slot as usize].state >> 1)
+    }
+
     /// What is known of an endpoint; `None` if it is gone.
     #[inline]
     pub fn get(&self, id: EndpointId) -> Option<&'a Endpoint> {

@@ -55,18 +55,61 @@ struct WeightedRandom {
 #[derive(Debug)]
 enum Chances {
     Equal,
-    Alias(Vec<Column>),
+    Alias(Table),
     /// The sum of the weights up to and with each.
     PrefixSums(Vec<u64>),
+}
+
+/// An alias table. What a draw looks at is small, because a large fleet's table does not fit in a processor's cache.
+#[derive(Debug)]
+struct Table {
+    columns: Vec<Column>,
+    /// By column: the lower half of the share that its own endpoint has. One draw in 2^32 has to look.
+    own_low: Vec<u32>,
 }
 
 /// A column of an alias table: as wide as all others, shared by two endpoints at most.
 #[derive(Debug, Clone, Copy)]
 struct Column {
-    /// The share of its own endpoint, in parts of 2^64.
-    own_share: u64,
-    own: EndpointId,
-    other: EndpointId,
+    /// The upper half of the share of its own endpoint, in parts of 2^64.
+    own_high: u32,
+    /// The slot of its own endpoint. Not the id, because the rest of that is read where the call is counted.
+    own: u32,
+    /// The slot of the one whose the rest is.
+    other: u32,
+}
+
+impl Table {
+    fn of(weighted: &Weighted) -> Table {
+        let height = u128::from(weighted.total());
+        let columns = alias(&weighted.weights);
+        // A column that is all its own names itself twice, so the share that does not fit does not matter.
+        let share = |own: u64| u64::try_from((u128::from(own) << 64) / height).unwrap_or(u64::MAX);
+        let slot = |place: usize| weighted.ids[place].slot() as u32;
+        let column = |(place, (own, other)): (usize, &(u64, u32))| Column {
+            own_high: (share(*own) >> 32) as u32,
+            own: slot(place),
+            other: slot(*other as usize),
+        };
+        Table {
+            own_low: columns.iter().map(|(own, _)| share(*own) as u32).collect(),
+            columns: columns.iter().enumerate().map(column).collect(),
+        }
+    }
+
+    /// The slot that a draw stands for: `below(n)` finds the column, and the fraction that it drops is the depth inside
+    /// the column.
+    #[inline(always)]
+    fn at(&self, draw: u64) -> u32 {
+        let draw = u128::from(draw) * self.columns.len() as u128;
+        let (place, depth) = ((draw >> 64) as usize, draw as u64);
+        let column = self.columns[place];
+        let high = (depth >> 32) as u32;
+        // Taken once in 2^32 draws, so that nothing else depends on it.
+        let is_own =
+            if high == column.own_high { (depth as u32) < self.own_low[place] } else { high < column.own_high };
+        std::hint::select_unpredictable(is_own, column.own, column.other)
+    }
 }
 
 /// Vose's construction in whole numbers. Each of `n` endpoints brings `n` times its weight, and each of `n` columns
@@ -88,23 +131,12 @@ fn alias(weights: &[u32]) -> Vec<(u64, u32)> {
     columns
 }
 
-fn alias_table(weighted: &Weighted) -> Vec<Column> {
-    let height = u128::from(weighted.total());
-    let column = |((own, other), id): ((u64, u32), &EndpointId)| Column {
-        // A column that is all its own names itself twice, so the share that does not fit does not matter.
-        own_share: u64::try_from((u128::from(own) << 64) / height).unwrap_or(u64::MAX),
-        own: *id,
-        other: weighted.ids[other as usize],
-    };
-    alias(&weighted.weights).into_iter().zip(&weighted.ids).map(column).collect()
-}
-
 impl Balancer for WeightedRandom {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
         let weighted = Weighted::of(endpoints);
         self.chances = match self.method {
             _ if weighted.are_equal() => Chances::Equal,
-            Method::Alias => Chances::Alias(alias_table(&weighted)),
+            Method::Alias => Chances::Alias(Table::of(&weighted)),
             Method::PrefixSums => {
                 let sum = |sum: &mut u64, weight: &u32| {
                     *sum += u64::from(*weight);
@@ -121,6 +153,18 @@ impl Balancer for WeightedRandom {
     }
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        if let Chances::Alias(table) = &self.chances
+            && let Some([draw]) = self.rand.made()
+        {
+            return Pick::To(endpoints.at_slot(table.at(draw)));
+        }
+        self.pick_slowly(endpoints)
+    }
+}
+
+impl WeightedRandom {
+    #[inline(never)]
+    fn pick_slowly(&mut self, endpoints: &Endpoints<'_>) -> Pick {
         match self.ids.as_slice() {
             [] => return Pick::nobody(endpoints),
             [only] => return Pick::To(*only),
@@ -129,13 +173,7 @@ impl Balancer for WeightedRandom {
         let n = self.ids.len() as u64;
         let place = match &self.chances {
             Chances::Equal => self.rand.below(n) as usize,
-            Chances::Alias(columns) => {
-                // `below(n)`, with the fraction that it drops as the place inside the column.
-                let draw = u128::from(self.rand.next_u64()) * u128::from(n);
-                let column = &columns[(draw >> 64) as usize];
-                let is_own = (draw as u64) < column.own_share;
-                return Pick::To(std::hint::select_unpredictable(is_own, column.own, column.other));
-            }
+            Chances::Alias(table) => return Pick::To(endpoints.at_slot(table.at(self.rand.next_u64()))),
             Chances::PrefixSums(sums) => {
                 let draw = self.rand.below(sums[sums.len() - 1]);
                 sums.partition_point(|sum| *sum <= draw)
@@ -148,6 +186,7 @@ impl Balancer for WeightedRandom {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rand::below;
     use crate::policy::balancer::testing::World;
 
     #[test]
@@ -163,6 +202,28 @@ mod tests {
             let expected: Vec<u64> = weights.iter().map(|w| u64::from(*w) * weights.len() as u64).collect();
             assert_eq!(area, expected);
         }
+    }
+
+    #[test]
+    fn a_column_is_divided_to_the_last_bit() {
+        let ids = (0..3).map(|slot| EndpointId::new(7 - slot, 2)).collect();
+        let weighted = Weighted { ids, weights: vec![5, 1, 1] };
+        let table = Table::of(&weighted);
+        let mut others = 0;
+        for (column, (own, other)) in alias(&weighted.weights).into_iter().enumerate() {
+            // Draws that `below(3)` maps to this column, at its top and around the end of its own share.
+            let first = u64::try_from(((column as u128) << 64).div_ceil(3)).unwrap();
+            let share = (u128::from(own) << 64) / 7;
+            let edge = first + u64::try_from(share / 3).unwrap();
+            let draws = (0..9).flat_map(|step| [first + step, edge - step, edge + step]);
+            for draw in draws.filter(|draw| below(*draw, 3) == column as u64) {
+                let is_own = own == 7 || u128::from(draw.wrapping_mul(3)) < share;
+                let expected = if is_own { column as u32 } else { other };
+                assert_eq!(table.at(draw), 7 - expected, "{draw} in column {column}");
+                others += u32::from(!is_own);
+            }
+        }
+        assert!(others > 0, "nothing is beyond the edge");
     }
 
     #[test]
