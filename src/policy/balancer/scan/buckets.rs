@@ -2,31 +2,36 @@
 
 use crate::base::id::EndpointId;
 
+/// Where an endpoint stands. One list of these, by slot, serves all [`Buckets`] that share the endpoints.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Place {
+    /// In which of the buckets: the number that they were built with.
+    pub of: u32,
+    /// Place in `sorted`, plus 1; 0 for none.
+    at: u32,
+}
+
 /// Endpoints sorted by count. Those of one count stand together; within a bucket the order is of no meaning.
 #[derive(Debug, Default)]
 pub struct Buckets {
+    number: u32,
     sorted: Vec<(EndpointId, u32)>,
     /// By count: where those with at least this count begin. One entry more than the largest count seen.
     starts: Vec<u32>,
-    /// By slot: place in `sorted`, plus 1; 0 for none.
-    places: Vec<u32>,
 }
 
 impl Buckets {
-    /// Takes over a new set of endpoints with their counts.
-    pub fn rebuild(&mut self, endpoints: impl Iterator<Item = (EndpointId, u32)>) {
-        self.sorted.clear();
-        self.sorted.extend(endpoints);
-        self.sorted.sort_by_key(|(_, count)| *count);
-        self.places.fill(0);
-        let slots = self.sorted.iter().map(|(id, _)| id.slot() + 1).max().unwrap_or(0);
-        self.places.resize(slots.max(self.places.len()), 0);
-        self.starts.clear();
-        for (place, (id, count)) in self.sorted.iter().enumerate() {
-            self.places[id.slot()] = place as u32 + 1;
-            self.starts.resize((*count as usize + 1).max(self.starts.len()), place as u32);
+    /// These endpoints with their counts. Their places are noted; there must be room for every slot.
+    pub fn new(number: u32, endpoints: impl Iterator<Item = (EndpointId, u32)>, places: &mut [Place]) -> Buckets {
+        let mut sorted: Vec<(EndpointId, u32)> = endpoints.collect();
+        sorted.sort_by_key(|(_, count)| *count);
+        let mut starts = vec![];
+        for (place, (id, count)) in sorted.iter().enumerate() {
+            places[id.slot()] = Place { of: number, at: place as u32 + 1 };
+            starts.resize((*count as usize + 1).max(starts.len()), place as u32);
         }
-        self.starts.push(self.sorted.len() as u32);
+        starts.push(sorted.len() as u32);
+        Buckets { number, sorted, starts }
     }
 
     /// Those with the least count.
@@ -40,8 +45,8 @@ impl Buckets {
 
     /// Notes a count; O(1) for each step up or down. Endpoints outside the set are ignored.
     #[inline]
-    pub fn set(&mut self, id: EndpointId, count: u32) {
-        let Some(mut place) = self.place(id) else { return };
+    pub fn set(&mut self, id: EndpointId, count: u32, places: &mut [Place]) {
+        let Some(mut place) = self.place(id, places) else { return };
         let mut now = self.sorted[place].1;
         let needed = count as usize + 2;
         if self.starts.len() < needed {
@@ -52,7 +57,7 @@ impl Buckets {
             let start = &mut self.starts[now as usize + 1];
             *start -= 1;
             let last = *start as usize;
-            self.swap(place, last);
+            self.swap(place, last, places);
             place = last;
             now += 1;
         }
@@ -60,22 +65,25 @@ impl Buckets {
             let start = &mut self.starts[now as usize];
             let first = *start as usize;
             *start += 1;
-            self.swap(place, first);
+            self.swap(place, first, places);
             place = first;
             now -= 1;
         }
         self.sorted[place].1 = count;
     }
 
-    fn place(&self, id: EndpointId) -> Option<usize> {
-        let place = (*self.places.get(id.slot())? as usize).checked_sub(1)?;
+    fn place(&self, id: EndpointId, places: &[Place]) -> Option<usize> {
+        let place = (places.get(id.slot()).filter(|place| place.of == self.number)?.at as usize).checked_sub(1)?;
         (self.sorted[place].0 == id).then_some(place)
     }
 
-    fn swap(&mut self, a: usize, b: usize) {
-        self.sorted.swap(a, b);
-        self.places[self.sorted[a].0.slot()] = a as u32 + 1;
-        self.places[self.sorted[b].0.slot()] = b as u32 + 1;
+    #[inline]
+    fn swap(&mut self, a: usize, b: usize, places: &mut [Place]) {
+        let (one, other) = (self.sorted[a], self.sorted[b]);
+        self.sorted[a] = other;
+        self.sorted[b] = one;
+        places[other.0.slot()].at = a as u32 + 1;
+        places[one.0.slot()].at = b as u32 + 1;
     }
 }
 
@@ -88,10 +96,11 @@ mod tests {
     fn agrees_with_a_scan() {
         let mut rand = Seed::new(1).stream("buckets");
         let id = |slot: usize| EndpointId::new(slot as u32, 7);
-        let mut buckets = Buckets::default();
         for n in [0, 1, 2, 9, 4] {
+            let mut places = vec![Place::default(); n as usize];
             let mut counts: Vec<u32> = (0..n).map(|_| rand.below(4) as u32).collect();
-            buckets.rebuild(counts.iter().enumerate().map(|(slot, count)| (id(slot), *count)));
+            let rows = counts.iter().enumerate().map(|(slot, count)| (id(slot), *count));
+            let mut buckets = Buckets::new(3, rows, &mut places);
             for _ in 0..2_000 {
                 let mut least: Vec<(EndpointId, u32)> = buckets.least().to_vec();
                 least.sort();
@@ -107,9 +116,9 @@ mod tests {
                     below if below < 5 => counts[slot] + 1,
                     _ => counts[slot].saturating_sub(1),
                 };
-                buckets.set(id(slot), counts[slot]);
-                buckets.set(EndpointId::new(slot as u32, 6), 99);
-                buckets.set(id(1_000), 99);
+                buckets.set(id(slot), counts[slot], &mut places);
+                buckets.set(EndpointId::new(slot as u32, 6), 99, &mut places);
+                buckets.set(id(1_000), 99, &mut places);
             }
         }
     }

@@ -16,7 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::buckets::Buckets;
+use super::buckets::{Buckets, Place};
 use super::tournament::{Key, Tournament};
 use crate::base::id::EndpointId;
 use crate::base::rand::{Bits, Rand};
@@ -93,15 +93,33 @@ enum Index {
 /// Endpoints of one weight are in order of their load when they are in order of their open calls.
 #[derive(Debug, Default)]
 struct Classes {
-    /// By weight.
-    classes: Vec<(u32, Buckets)>,
-    /// By slot: place in `classes`. Who is not in there is not in that class either.
-    places: Vec<u32>,
+    /// What a pick compares.
+    heads: Vec<Head>,
+    /// The endpoints of each class by their open calls.
+    classes: Vec<Buckets>,
+    /// By slot: which class, and where in it.
+    places: Vec<Place>,
+}
+
+/// The least loaded of a class: how loaded each is, and how many they are.
+#[derive(Debug)]
+struct Head {
+    standing: Standing,
+    weight: u32,
+    least: u32,
+}
+
+impl Head {
+    #[inline]
+    fn of(load: Load, weight: u32, buckets: &Buckets) -> Head {
+        let least = buckets.least();
+        Head { standing: Standing::of(load, least[0].1, weight), weight, least: least.len() as u32 }
+    }
 }
 
 impl Classes {
     /// `None` where there are too many different weights.
-    fn new(weighted: &Weighted, endpoints: &Endpoints<'_>) -> Option<Classes> {
+    fn new(load: Load, weighted: &Weighted, endpoints: &Endpoints<'_>) -> Option<Classes> {
         let mut weights: Vec<u32> = vec![];
         for weight in &weighted.weights {
             if !weights.contains(weight) {
@@ -111,16 +129,16 @@ impl Classes {
                 return None;
             }
         }
-        let mut places = vec![0; weighted.ids.iter().map(|id| id.slot() + 1).max().unwrap_or(0)];
-        let class = |(place, weight): (usize, u32)| {
-            let rows = weighted.ids.iter().zip(&weighted.weights).filter(|(_, of)| **of == weight);
+        let slots = weighted.ids.iter().map(|id| id.slot() + 1).max().unwrap_or(0);
+        let mut places = vec![Place::default(); slots];
+        let class = |(number, weight): (usize, &u32)| {
+            let rows = weighted.ids.iter().zip(&weighted.weights).filter(|(_, of)| *of == weight);
             let rows = rows.map(|(id, _)| (*id, endpoints.in_flight(*id)));
-            let mut buckets = Buckets::default();
-            buckets.rebuild(rows.inspect(|(id, _)| places[id.slot()] = place as u32));
-            (weight, buckets)
+            Buckets::new(number as u32, rows, &mut places)
         };
-        let classes = weights.into_iter().enumerate().map(class).collect();
-        Some(Classes { classes, places })
+        let classes: Vec<Buckets> = weights.iter().enumerate().map(class).collect();
+        let head = |(weight, buckets): (&u32, &Buckets)| Head::of(load, *weight, buckets);
+        Some(Classes { heads: weights.iter().zip(&classes).map(head).collect(), classes, places })
     }
 
     /// Any of those with the least load.
@@ -128,15 +146,16 @@ impl Classes {
     fn pick(&self, config: &Config, rand: &mut Rand) -> Option<EndpointId> {
         match self.classes.as_slice() {
             [] => None,
-            [(_, buckets)] => Some(any(buckets.least(), rand)),
-            classes => Some(any_of_classes(classes, config, rand)),
+            [buckets] => Some(any(buckets.least(), rand)),
+            classes => Some(any_of_classes(classes, &self.heads, config, rand)),
         }
     }
 
     #[inline]
-    fn note(&mut self, id: EndpointId, open: u32) {
-        if let Some(place) = self.places.get(id.slot()) {
-            self.classes[*place as usize].1.set(id, open);
+    fn note(&mut self, load: Load, id: EndpointId, open: u32) {
+        if let Some(class) = self.places.get(id.slot()).map(|place| place.of as usize) {
+            self.classes[class].set(id, open, &mut self.places);
+            self.heads[class] = Head::of(load, self.heads[class].weight, &self.classes[class]);
         }
     }
 }
@@ -146,27 +165,33 @@ fn any(least: &[(EndpointId, u32)], rand: &mut Rand) -> EndpointId {
     if let [(only, _)] = least { *only } else { least[rand.below(least.len() as u64) as usize].0 }
 }
 
-fn any_of_classes(classes: &[(u32, Buckets)], config: &Config, rand: &mut Rand) -> EndpointId {
-    let standing = |(weight, buckets): &(u32, Buckets)| Standing::of(config.load, buckets.least()[0].1, *weight);
+fn any_of_classes(classes: &[Buckets], heads: &[Head], config: &Config, rand: &mut Rand) -> EndpointId {
     // Chances of each endpoint of a class.
-    let each = |class: &(u32, Buckets)| if config.ties == Ties::Weighted { class.0 as usize } else { 1 };
-    let (mut lowest, mut ties, mut chances) = (standing(&classes[0]), 0, 0);
-    for class in classes {
-        let this = standing(class);
-        if this.below(&lowest) {
-            (lowest, ties, chances) = (this, 0, 0);
+    let each = |weight: u32| if config.ties == Ties::Weighted { weight as usize } else { 1 };
+    let mut lowest = ENDLESS;
+    // Which classes tie: one bit each.
+    let (mut tied, mut ties, mut chances) = (0_u32, 0, 0);
+    for (class, head) in heads.iter().enumerate() {
+        let (mine, theirs) = head.standing.beside(&lowest);
+        if mine > theirs {
+            continue;
         }
-        if !lowest.below(&this) {
-            ties += class.1.least().len();
-            chances += class.1.least().len() * each(class);
+        if mine < theirs {
+            (lowest, tied, ties, chances) = (head.standing, 0, 0, 0);
         }
+        tied |= 1 << class;
+        ties += head.least as usize;
+        chances += head.least as usize * each(head.weight);
     }
     let mut k = if ties > 1 { rand.below(chances as u64) as usize } else { 0 };
-    for class in classes.iter().filter(|class| !lowest.below(&standing(class))) {
-        match class.1.least().get(k / each(class)) {
+    while tied != 0 {
+        let class = tied.trailing_zeros() as usize;
+        let each = each(heads[class].weight);
+        match classes[class].least().get(if each == 1 { k } else { k / each }) {
             Some((id, _)) => return *id,
-            None => k -= class.1.least().len() * each(class),
+            None => k -= heads[class].least as usize * each,
         }
+        tied &= tied - 1;
     }
     unreachable!("the draw is below the chances of those that tie")
 }
@@ -198,6 +223,9 @@ struct Standing {
     since: u64,
 }
 
+/// Above every load: 1 over 0.
+const ENDLESS: Standing = Standing { load: 1, per: 0, since: 0 };
+
 impl Standing {
     fn of(load: Load, open: u32, weight: u32) -> Standing {
         let (open, weight) = (u64::from(open), u64::from(weight));
@@ -208,12 +236,18 @@ impl Standing {
             Load::Count => Standing { load: open, per: 1, since: 0 },
         }
     }
+
+    /// Both loads as fractions of one denominator.
+    #[inline]
+    fn beside(&self, other: &Standing) -> (u64, u64) {
+        // Both factors are below 2^32, or one is below 2^41 and the other is 1.
+        (self.load * other.per, other.load * self.per)
+    }
 }
 
 impl Key for Standing {
     fn below(&self, other: &Standing) -> bool {
-        // Both factors are below 2^32, or one is below 2^41 and the other is 1.
-        let (mine, theirs) = (self.load * other.per, other.load * self.per);
+        let (mine, theirs) = self.beside(other);
         mine < theirs || (mine == theirs && self.since < other.since)
     }
 }
@@ -311,7 +345,7 @@ impl Balancer for LeastConnections {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
         let weighted = Weighted::of(endpoints);
         let drawn = matches!(self.config.ties, Ties::Random | Ties::Weighted);
-        let classes = drawn.then(|| Classes::new(&weighted, endpoints)).flatten();
+        let classes = drawn.then(|| Classes::new(self.config.load, &weighted, endpoints)).flatten();
         self.index = match classes {
             Some(classes) => Index::Classes(classes),
             None => Index::Tree(Tree::new(&self.config, &weighted, endpoints, &self.index)),
@@ -331,7 +365,7 @@ impl Balancer for LeastConnections {
         // Either index ignores an endpoint that has left, whatever its place in the view counts now.
         let open = endpoints.in_flight(endpoint);
         match &mut self.index {
-            Index::Classes(classes) => classes.note(endpoint, open),
+            Index::Classes(classes) => classes.note(self.config.load, endpoint, open),
             Index::Tree(tree) => tree.note(&self.config, endpoint, open),
         }
     }
