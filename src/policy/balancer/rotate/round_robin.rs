@@ -47,6 +47,17 @@ impl Balancer for RoundRobin {
     }
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        if let Some(id) = self.turn.go_on(endpoints.ready.len()).and_then(|place| endpoints.ready.get(place)) {
+            return Pick::To(*id);
+        }
+        self.pick_slowly(endpoints)
+    }
+}
+
+impl RoundRobin {
+    #[cold]
+    #[inline(never)]
+    fn pick_slowly(&mut self, endpoints: &Endpoints<'_>) -> Pick {
         match endpoints.ready {
             [] => Pick::nobody(endpoints),
             ready => Pick::To(ready[self.turn.take(ready.len())]),

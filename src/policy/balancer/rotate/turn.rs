@@ -54,11 +54,14 @@ impl Turn {
     /// The next place in a cycle of `len`. A cycle of one moves nothing and draws nothing.
     #[inline]
     pub fn take(&mut self, len: usize) -> usize {
+        self.go_on(len).unwrap_or_else(|| self.begin(len))
+    }
+
+    /// The same if the rotation goes on where it was, as nearly always: a pick that then calls nobody is a shorter one.
+    #[inline(always)]
+    pub fn go_on(&mut self, len: usize) -> Option<usize> {
         if self.len != len {
-            if len <= 1 {
-                return 0;
-            }
-            self.begin(len);
+            return None;
         }
         let place = self.place;
         self.place += 1;
@@ -66,11 +69,14 @@ impl Turn {
             self.place = 0;
             self.laps += 1;
         }
-        place
+        Some(place)
     }
 
     #[cold]
-    fn begin(&mut self, len: usize) {
+    fn begin(&mut self, len: usize) -> usize {
+        if len <= 1 {
+            return 0;
+        }
         let next = match (self.len, self.start) {
             (1.., _) => self.laps * self.len as u64 + self.place as u64,
             (0, Start::Random) => self.rand.below(len as u64),
@@ -79,6 +85,7 @@ impl Turn {
         self.laps = next / len as u64;
         self.place = (next % len as u64) as usize;
         self.len = len;
+        self.take(len)
     }
 }
 
