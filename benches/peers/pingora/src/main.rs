@@ -13,7 +13,6 @@ use pingora_load_balancing::selection::{BackendIter, BackendSelection, Consisten
 #[path = "../../../pick/ours.rs"]
 mod ours;
 #[path = "../../../pick/rounds.rs"]
-#[expect(dead_code, reason = "nothing is built here that is worth a measurement")]
 mod rounds;
 #[path = "../../pick/src/table.rs"]
 mod table;
