@@ -23,6 +23,7 @@ const SCENARIOS: &[(&str, &str)] = &[
     ("trouble", include_str!("determinism/trouble.toml")),
     ("ties", include_str!("determinism/ties.toml")),
     ("reports", include_str!("determinism/reports.toml")),
+    ("announced", include_str!("determinism/announced.toml")),
 ];
 
 fn run_with(plan: &Plan, threads: usize, reversed: bool) -> Study {

@@ -247,6 +247,10 @@ mod worlds {
         refused("faults = [{ at = \"1s\", kill = {} }]", CALLS, "vanish");
         refused("faults = [{ at = \"1s\", for = \"1s\", partition = {} }]", CALLS, "cuts the network");
         refused("faults = [{ at = \"1s\", rolling_deploy = {} }]", CALLS, "drains");
+        for said in ["reweight = { weight = 2 }", "relabel = { zone = \"default\" }", "announce_health = {}"] {
+            let fault = format!("discovery = \"push\"\nfaults = [{{ at = \"1s\", {said} }}]");
+            refused(&fault, CALLS, "announce");
+        }
     }
 
     #[test]

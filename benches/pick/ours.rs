@@ -151,6 +151,7 @@ impl Client {
             zone: ZoneId(0),
             region: RegionId(0),
             started: None,
+            health: Default::default(),
         };
         let mut balancer = built(row.balancer);
         let mut table = Table::new(SuspectRule::LastResort);

@@ -59,6 +59,12 @@ faults! {
     DiscoveryOutage = "discovery_outage" => discovery_outage;
     /// Messages are lost.
     PacketLoss = "packet_loss" => packet_loss;
+    /// Discovery announces another weight.
+    Reweight = "reweight" => reweight;
+    /// Discovery announces another zone.
+    Relabel = "relabel" => relabel;
+    /// Discovery announces who is healthy and who is not.
+    AnnounceHealth = "announce_health" => announce_health;
 }
 
 #[cfg(test)]
@@ -110,7 +116,7 @@ mod tests {
 
     #[test]
     fn bare_names_stand_for_the_defaults() {
-        let needs = ["slow", "errors", "surge", "packet_loss"];
+        let needs = ["slow", "errors", "surge", "packet_loss", "reweight", "relabel"];
         for name in Spec::NAMES {
             let bare: Result<Spec, serde_json::Error> = serde_json::from_value(serde_json::json!(name));
             let empty: Result<Spec, serde_json::Error> = serde_json::from_value(serde_json::json!({ *name: {} }));

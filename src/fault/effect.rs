@@ -105,6 +105,39 @@ pub enum Effect {
         /// Begins or ends.
         on: bool,
     },
+    /// Discovery says this of backends, whatever is so, while the cause lasts; `None` ends it. What began last speaks.
+    Announce {
+        /// By which fault.
+        cause: Cause,
+        /// Of whom.
+        backends: Vec<BackendId>,
+        /// What.
+        what: Option<Announcement>,
+    },
+}
+
+/// What discovery may say of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Announcement {
+    /// Its weight.
+    Weight(u32),
+    /// The zone that it is in.
+    Zone(ZoneId),
+    /// How it is.
+    Health(HealthStatus),
+}
+
+/// How discovery says that a backend is: the words of Envoy's EDS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    /// Nothing speaks against it.
+    Healthy,
+    /// Used only where no healthy one is left, unless the client's health check has another rule for suspects.
+    Degraded,
+    /// Not used.
+    #[default]
+    Unhealthy,
 }
 
 /// Who is on the other side of a cut.

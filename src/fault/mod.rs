@@ -19,6 +19,7 @@
 //! At one instant, what began earlier goes first, so an end comes before the next beginning. Nothing happens
 //! after the horizon.
 
+pub mod announce_health;
 pub mod brownout;
 pub mod catalog;
 pub mod churn;
@@ -34,7 +35,9 @@ pub mod packet_loss;
 pub mod partition;
 pub mod pause;
 mod presence;
+pub mod relabel;
 pub mod restart;
+pub mod reweight;
 pub mod rolling_deploy;
 pub mod scale;
 mod shape;
@@ -111,6 +114,8 @@ pub struct Targets<'a> {
     pub sizes: &'a [u32],
     /// The zones of the plan.
     pub zone: ZoneLookup<'a>,
+    /// The region of each zone of the plan.
+    pub regions: &'a [RegionId],
 }
 
 impl Targets<'_> {
@@ -120,6 +125,19 @@ impl Targets<'_> {
     /// When there is none: a plan was checked for that with [`Fault::zones`].
     pub fn side(&self, name: &str) -> Side {
         (self.zone)(name).unwrap_or_else(|| panic!("a fault names the zone `{name}`, which the plan does not have"))
+    }
+
+    /// The zone of this name, or the one that the region of this name has.
+    ///
+    /// # Panics
+    /// When there is none: a plan was checked for that with [`Fault::one_zone`].
+    pub fn zone_of_name(&self, name: &str) -> ZoneId {
+        let only = |region| self.regions.iter().position(|other| *other == region).map(|zone| ZoneId(zone as u16));
+        match self.side(name) {
+            Side::Zone(zone) => zone,
+            Side::Region(region) => only(region).expect("every region has a zone"),
+            side => panic!("`{name}` is no zone but {side:?}"),
+        }
     }
 
     /// True if all backends are chosen that there are.
@@ -184,6 +202,17 @@ pub trait Fault {
     /// The names of zones and regions that its parameters mention.
     fn zones(&self) -> Vec<&str> {
         Vec::new()
+    }
+
+    /// The zone that its parameters mention, for faults that need exactly one: its name, or that of a region with no
+    /// other.
+    fn one_zone(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether all it does is to change what discovery says, so that it takes a discovery that says something.
+    fn announces(&self) -> bool {
+        false
     }
 
     /// The size of a group after it, for faults that change the size of groups.

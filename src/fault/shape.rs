@@ -1,6 +1,6 @@
 //! Shapes that several faults have: held from beginning to end, or coming and going.
 
-use super::effect::Effect;
+use super::effect::{Announcement, Effect};
 use super::{When, later};
 use crate::base::id::BackendId;
 use crate::base::math::ln;
@@ -24,6 +24,15 @@ pub fn held(
 pub fn held_once(when: &When, begin: Effect, end: Effect) -> Vec<(Instant, Effect)> {
     let end = when.until.map(|until| (until, end));
     [(when.at, begin)].into_iter().chain(end).collect()
+}
+
+/// Like [`held_once`], for what discovery says of backends. Nothing where there is nobody to speak of.
+pub fn announced(when: &When, backends: &[BackendId], what: Announcement) -> Vec<(Instant, Effect)> {
+    if backends.is_empty() {
+        return Vec::new();
+    }
+    let say = |what| Effect::Announce { cause: when.cause, backends: backends.to_vec(), what };
+    held_once(when, say(Some(what)), say(None))
 }
 
 /// Stretches of trouble within an occurrence: calm for an exponential time of mean `calm`, then troubled for one

@@ -34,6 +34,9 @@ pub fn zone(name: &str) -> Option<Side> {
     }
 }
 
+/// The regions of its zones.
+pub const REGIONS: [RegionId; 3] = [RegionId(0), RegionId(1), RegionId(1)];
+
 /// What one occurrence unfolds into. `spec` is `at until | targets` in seconds, `-` for no end; the horizon is far.
 pub fn unfolded(fault: &dyn Fault, spec: &str) -> Vec<(Instant, Effect)> {
     let (times, targets) = spec.split_once('|').unwrap();
@@ -46,14 +49,14 @@ pub fn unfolded(fault: &dyn Fault, spec: &str) -> Vec<(Instant, Effect)> {
         cause: Cause(0),
     };
     let chosen: Vec<BackendId> = targets.split_whitespace().map(|id| BackendId(id.parse().unwrap())).collect();
-    let targets = Targets { all: &fleet(), chosen: &chosen, sizes: &[3, 2], zone: &zone };
+    let targets = Targets { all: &fleet(), chosen: &chosen, sizes: &[3, 2], zone: &zone, regions: &REGIONS };
     fault.effects(&when, &targets, &Seed::new(1))
 }
 
 /// The backends that an occurrence aimed at these is about.
 pub fn affected(fault: &dyn Fault, chosen: &[u32]) -> Vec<BackendId> {
     let chosen: Vec<BackendId> = chosen.iter().map(|id| BackendId(*id)).collect();
-    fault.affected(&Targets { all: &fleet(), chosen: &chosen, sizes: &[3, 2], zone: &zone })
+    fault.affected(&Targets { all: &fleet(), chosen: &chosen, sizes: &[3, 2], zone: &zone, regions: &REGIONS })
 }
 
 /// Checks what one occurrence unfolds into, as [`told`].
@@ -94,6 +97,9 @@ fn told_effect(effect: &Effect) -> String {
         }
         Effect::MoveHotKeys { top } => format!("move {top} keys"),
         Effect::DiscoveryOutage { on, .. } => format!("discovery {}", if *on { "off" } else { "on" }),
+        Effect::Announce { backends, what, .. } => {
+            format!("announce {} {}", told_ids(backends), off_or(what.map(|what| format!("{what:?}"))))
+        }
     }
 }
 
@@ -106,9 +112,11 @@ fn told_side(side: &Side) -> String {
     match side {
         Side::Region(region) => format!("region {}", region.0),
         Side::Zone(zone) => format!("zone {}", zone.0),
-        Side::Backends(ids) => {
-            format!("backends {}", ids.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(" "))
-        }
+        Side::Backends(ids) => format!("backends {}", told_ids(ids)),
         Side::All => "all".to_owned(),
     }
+}
+
+fn told_ids(ids: &[BackendId]) -> String {
+    ids.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(" ")
 }

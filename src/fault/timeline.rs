@@ -4,7 +4,7 @@ use super::effect::{Cause, Effect};
 use super::presence::{Presence, group_count};
 use super::size::Sizes;
 use super::{Fault, TargetBackend, Targets, When, ZoneLookup, later};
-use crate::base::id::BackendId;
+use crate::base::id::{BackendId, RegionId};
 use crate::base::rand::{Bits, Rand, Seed};
 use crate::base::time::{Duration, Instant};
 
@@ -49,6 +49,8 @@ pub struct Fleet<'a> {
     pub all: &'a [TargetBackend],
     /// The zones of the plan.
     pub zone: ZoneLookup<'a>,
+    /// The region of each zone of the plan.
+    pub regions: &'a [RegionId],
     /// Nothing happens later.
     pub horizon: Instant,
 }
@@ -96,7 +98,8 @@ pub fn unfold(faults: &[Planned<'_>], fleet: &Fleet<'_>, seed: &Seed) -> Timelin
         let when = occurrence.when(planned.fault, fleet.horizon, Cause(number as u32));
         let now = sizes.all_at(when.at);
         let chosen = choose(planned, fleet.all, &now, &mut seed.stream("targets"));
-        let targets = Targets { all: fleet.all, chosen: &chosen, sizes: &now, zone: fleet.zone };
+        let Fleet { all, zone, regions, .. } = *fleet;
+        let targets = Targets { all, chosen: &chosen, sizes: &now, zone, regions };
         let effects = planned.fault.effects(&when, &targets, &seed);
         timeline.spans.push(occurrence.span(planned.fault, &when, &targets, &effects));
         let resizing = note_sizes(&mut sizes, planned.fault, &when, &targets);

@@ -384,6 +384,7 @@ fn listings(plan: &Plan) -> Arc<[Listing]> {
             zone: group.zone,
             region: plan.region_of(group.zone),
             started: None,
+            health: Default::default(),
         }
     };
     initial.map(listing).collect()

@@ -84,6 +84,9 @@ fn refused(effect: &Effect) -> Option<&'static str> {
         Effect::Cut { .. } => Some("a fault cuts the network (partition)"),
         Effect::Loss { .. } => Some("a fault makes the network lose messages"),
         Effect::DiscoveryOutage { .. } => Some("a fault stops discovery"),
+        Effect::Announce { .. } => {
+            Some("a fault lets discovery announce something (reweight, relabel, announce_health)")
+        }
     }
 }
 

@@ -432,6 +432,7 @@ impl Channel {
         if change.is_empty() {
             return false;
         }
+        self.table.renew(now, &change.returned);
         if let Some(health) = &mut self.health {
             health.on_endpoints(now, &change.joined, &change.left);
         }

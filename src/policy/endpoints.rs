@@ -26,6 +26,8 @@ pub struct Listing {
     pub region: RegionId,
     /// When its process was started; `None`: long ago.
     pub started: Option<Instant>,
+    /// How it is said to be, as a control plane does (Envoy's EDS `health_status`). Nothing said is `Healthy`.
+    pub health: Health,
 }
 
 /// gRPC's connectivity states (<https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html>).
@@ -42,13 +44,15 @@ pub enum Connectivity {
     TransientFailure,
 }
 
-/// What active health checking says. Without a checker every endpoint is `Healthy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What active health checking says, and what name resolution says. Without either every endpoint is `Healthy`; of two
+/// that differ the worse counts, as in Envoy, and the later variant is the worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Health {
     /// Serving, as far as is known.
     #[default]
     Healthy,
-    /// A probe was missed: used only where no healthy endpoint is left (unless configured otherwise).
+    /// A probe was missed, or it is announced as degraded: used only where no healthy endpoint is left (unless
+    /// configured otherwise).
     Suspect,
     /// Not used.
     Failed,
@@ -69,12 +73,16 @@ pub struct Endpoint {
     pub region: RegionId,
     /// State of the connection.
     pub connectivity: Connectivity,
-    /// Verdict of the health checker.
+    /// The worse of what the health checker and the list say.
     pub health: Health,
     /// When it last became ready: slow start counts from here.
     pub ready_since: Instant,
     /// When its process was started, by the list; `None`: long ago.
     pub started: Option<Instant>,
+    /// Verdict of the health checker.
+    verdict: Health,
+    /// What the list says of it.
+    announced: Health,
     /// Its place in the resolver's answer, for the name.
     listing: u32,
     /// False once it has left.
@@ -207,7 +215,9 @@ pub struct Change {
     pub joined: Vec<EndpointId>,
     /// Endpoints that are gone.
     pub left: Vec<EndpointId>,
-    /// True if a weight or a zone changed.
+    /// Endpoints that the list no longer calls failed.
+    pub returned: Vec<EndpointId>,
+    /// True if a weight, a zone or an announced health changed.
     pub altered: bool,
 }
 
@@ -306,9 +316,15 @@ impl Table {
     fn keep(&mut self, slot: usize, place: usize, listing: &Listing, change: &mut Change) -> EndpointId {
         let entry = &mut self.entries[slot];
         change.altered |= entry.weight != listing.weight || entry.zone != listing.zone;
+        change.altered |= entry.announced != listing.health;
+        if entry.announced == Health::Failed && listing.health != Health::Failed {
+            change.returned.push(entry.id);
+        }
         entry.weight = listing.weight;
         entry.zone = listing.zone;
         entry.region = listing.region;
+        entry.announced = listing.health;
+        entry.health = entry.verdict.max(listing.health);
         entry.started = listing.started;
         entry.listing = place as u32;
         entry.listed = true;
@@ -328,7 +344,9 @@ impl Table {
             zone: listing.zone,
             region: listing.region,
             connectivity: Connectivity::Idle,
-            health: Health::Healthy,
+            health: listing.health,
+            verdict: Health::Healthy,
+            announced: listing.health,
             ready_since: Instant::ZERO,
             started: listing.started,
             listing: place as u32,
@@ -384,16 +402,26 @@ impl Table {
         self.rebuild_ready()
     }
 
+    /// Notes that endpoints have [returned](Change::returned): they are as new, and start slowly if they do.
+    pub fn renew(&mut self, now: Instant, ids: &[EndpointId]) {
+        for id in ids {
+            if let Some(entry) = self.entry_mut(*id) {
+                entry.ready_since = now;
+            }
+        }
+    }
+
     /// Notes a health verdict. True if that changed who is ready.
     pub fn set_health(&mut self, now: Instant, id: EndpointId, health: Health) -> bool {
         let Some(entry) = self.entry_mut(id) else { return false };
-        if entry.health == health {
+        if entry.verdict == health {
             return false;
         }
-        if health == Health::Healthy && entry.health == Health::Failed {
+        if health == Health::Healthy && entry.verdict == Health::Failed {
             entry.ready_since = now;
         }
-        entry.health = health;
+        entry.verdict = health;
+        entry.health = health.max(entry.announced);
         self.rebuild_ready()
     }
 
@@ -471,6 +499,7 @@ mod tests {
             zone: ZoneId(0),
             region: RegionId(0),
             started: None,
+            health: Health::Healthy,
         }
     }
 
@@ -504,6 +533,35 @@ mod tests {
         assert_eq!(new.slot(), ids[0].slot(), "the place is used again");
         table.on_ended(ids[0]);
         assert_eq!(table.in_flight(new), 0);
+    }
+
+    #[test]
+    fn the_worse_of_verdict_and_announcement_counts() {
+        let said = |health| Listing { health, ..listing(1, 1) };
+        let (mut table, ids) = table(&[1, 2]);
+        let later = Instant::from_nanos(7);
+        for (verdict, announced, ready) in [
+            (Health::Healthy, Health::Failed, &ids[1..]),
+            (Health::Failed, Health::Healthy, &ids[1..]),
+            (Health::Failed, Health::Suspect, &ids[1..]),
+            (Health::Suspect, Health::Failed, &ids[1..]),
+            (Health::Suspect, Health::Healthy, &ids[1..]),
+            (Health::Healthy, Health::Suspect, &ids[1..]),
+            (Health::Healthy, Health::Healthy, &ids[..]),
+        ] {
+            table.set_health(Instant::ZERO, ids[0], verdict);
+            table.update([said(announced), listing(2, 1)].into());
+            assert_eq!(table.view().ready, ready, "{verdict:?} and announced as {announced:?}");
+        }
+        table.update([said(Health::Failed), listing(2, 1)].into());
+        assert_eq!(table.update([said(Health::Failed), listing(2, 1)].into()), Change::default(), "nothing is new");
+        let change = table.update([said(Health::Suspect), listing(2, 1)].into());
+        assert_eq!((&change.returned[..], change.altered), (&ids[..1], true));
+        table.renew(later, &change.returned);
+        assert_eq!(
+            ids.iter().map(|id| table.get(*id).unwrap().ready_since).collect::<Vec<_>>(),
+            [later, Instant::ZERO]
+        );
     }
 
     #[test]

@@ -140,8 +140,8 @@ impl Sink for Digester {
             // What happens inside a server follows from what arrived there and shows in when its answers come; an
             // answer shows in what the channel does next.
             Record::Arrived { .. } | Record::Served { .. } | Record::Looked { .. } | Record::Done { .. } => {}
-            // Follows from what clients know, and changes nothing.
-            Record::Connected { .. } => {}
+            // Follows from what clients know, and changes nothing; so does a weight from the effect before it.
+            Record::Connected { .. } | Record::Weighed { .. } => {}
             Record::Ended { call, outcome, attempts, backend, .. } => {
                 let last = backend.map_or(u64::MAX, |backend| u64::from(backend.0));
                 let how = outcome_word(*outcome) << 32 | u64::from(*attempts);

@@ -101,6 +101,13 @@ pub enum Record {
         /// Whether it can answer now.
         up: bool,
     },
+    /// Discovery announces another weight of a backend.
+    Weighed {
+        /// Whose.
+        backend: BackendId,
+        /// From now on.
+        weight: u32,
+    },
     /// A fault changed something.
     Effect {
         /// Its number in the timeline.

@@ -293,7 +293,8 @@ impl Plan {
     pub fn timeline(&self, seed: u64) -> Timeline {
         let planned: Vec<Planned<'_>> = self.faults.iter().map(FaultPlan::planned).collect();
         let all = self.targets();
-        let fleet = Fleet { all: &all, zone: &|name| self.side(name), horizon: self.horizon() };
+        let regions: Vec<RegionId> = self.zones.iter().map(|zone| zone.region).collect();
+        let fleet = Fleet { all: &all, zone: &|name| self.side(name), regions: &regions, horizon: self.horizon() };
         fault::unfold(&planned, &fleet, &Seed::new(seed))
     }
 }

@@ -1,13 +1,15 @@
 //! Discovery: which backends are listed, and when. The truth reaches clients late and sometimes wrongly; here is
 //! where the lateness is made.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::dist::Sampler;
-use crate::base::id::{Address, BackendId};
+use crate::base::id::{Address, BackendId, RegionId};
 use crate::base::rand::{Bits, Rand, Seed};
 use crate::base::time::{Duration, Instant};
-use crate::policy::endpoints::Listing;
+use crate::fault::effect::{Announcement, Cause, HealthStatus};
+use crate::policy::endpoints::{Health, Listing};
 use crate::scenario::plan::{Discovery, Plan};
 
 /// How changes travel.
@@ -30,6 +32,14 @@ struct Entry {
     due: Instant,
 }
 
+/// What is said of a backend instead of what is so.
+#[derive(Debug)]
+struct Said {
+    so: Listing,
+    /// In the order in which it began.
+    by: Vec<(Cause, Announcement)>,
+}
+
 /// The registry.
 #[derive(Debug)]
 pub(super) struct Registry {
@@ -39,6 +49,10 @@ pub(super) struct Registry {
     rand: Rand,
     all: Vec<Listing>,
     entries: Vec<Entry>,
+    said: BTreeMap<BackendId, Said>,
+    /// Weights that are announced now and were not before.
+    reweighed: Vec<(BackendId, u32)>,
+    regions: Vec<RegionId>,
     /// Out of order: nothing is learned and nobody is told.
     outages: u32,
     changed: bool,
@@ -66,13 +80,26 @@ impl Registry {
                 zone: group.zone,
                 region: plan.region_of(group.zone),
                 started: None,
+                health: Health::Healthy,
             });
             let phase = if period > 0 { rand.below(period) } else { 0 };
             let listed = number < group.count;
             let mute = u32::from(!listed);
             entries.push(Entry { listed, mute, beat: Instant::from_nanos(phase), due: Instant::NEVER });
         }
-        Registry { mode, delay, refresh, rand, all, entries, outages: 0, changed: false }
+        Registry {
+            mode,
+            delay,
+            refresh,
+            rand,
+            all,
+            entries,
+            said: BTreeMap::new(),
+            reweighed: Vec::new(),
+            regions: plan.zones.iter().map(|zone| zone.region).collect(),
+            outages: 0,
+            changed: false,
+        }
     }
 
     /// Who is listed.
@@ -200,6 +227,9 @@ impl Registry {
         if self.outages > 0 || matches!(self.mode, Mode::Static) {
             return Vec::new();
         }
+        for backend in self.said.keys().copied().collect::<Vec<_>>() {
+            self.say(backend);
+        }
         let ttl = if let Mode::Lease { ttl, .. } = self.mode { ttl } else { Duration::ZERO };
         let mut due = Vec::new();
         for (at, entry) in self.entries.iter_mut().enumerate() {
@@ -210,6 +240,43 @@ impl Registry {
             due.push((entry.due, BackendId(at as u32)));
         }
         due
+    }
+
+    /// Something is announced, or no longer. A registry that is out of order hears of it when it is back.
+    pub(super) fn announce(&mut self, cause: Cause, backends: &[BackendId], what: Option<Announcement>) {
+        for backend in backends {
+            let so = || Said { so: self.all[backend.index()].clone(), by: Vec::new() };
+            let said = self.said.entry(*backend).or_insert_with(so);
+            said.by.retain(|(by, _)| *by != cause);
+            said.by.extend(what.map(|what| (cause, what)));
+            if self.outages == 0 {
+                self.say(*backend);
+            }
+        }
+    }
+
+    /// Lists a backend as it is announced.
+    fn say(&mut self, backend: BackendId) {
+        let Said { so, by } = &self.said[&backend];
+        let mut listing = Listing { started: self.all[backend.index()].started, ..so.clone() };
+        for (_, what) in by {
+            match what {
+                Announcement::Weight(weight) => listing.weight = *weight,
+                Announcement::Zone(zone) => (listing.zone, listing.region) = (*zone, self.regions[zone.index()]),
+                Announcement::Health(status) => listing.health = health(*status),
+            }
+        }
+        let before = &mut self.all[backend.index()];
+        if before.weight != listing.weight {
+            self.reweighed.push((backend, listing.weight));
+        }
+        self.changed |= self.entries[backend.index()].listed && *before != listing;
+        *before = listing;
+    }
+
+    /// The weights that have changed since this was asked last.
+    pub(super) fn take_reweighed(&mut self) -> Vec<(BackendId, u32)> {
+        std::mem::take(&mut self.reweighed)
     }
 
     fn set_listed(&mut self, backend: BackendId, listed: bool) {
@@ -226,6 +293,15 @@ impl Registry {
     /// True if nobody can be told anything.
     pub(super) fn is_out(&self) -> bool {
         self.outages > 0
+    }
+}
+
+/// What clients make of an announcement.
+fn health(status: HealthStatus) -> Health {
+    match status {
+        HealthStatus::Healthy => Health::Healthy,
+        HealthStatus::Degraded => Health::Suspect,
+        HealthStatus::Unhealthy => Health::Failed,
     }
 }
 

@@ -56,10 +56,23 @@ impl<S: Sink> World<'_, S> {
                 for (at, backend) in self.registry.set_outage(self.now, on) {
                     self.queue.push(Event::new(at, kind::REGISTRY, backend.0, 0));
                 }
+                self.note_weights();
+                self.publish();
+            }
+            Effect::Announce { cause, backends, what } => {
+                self.registry.announce(cause, &backends, what);
+                self.note_weights();
                 self.publish();
             }
         }
         self.testify_all();
+    }
+
+    /// Fair shares follow the weights that are announced.
+    fn note_weights(&mut self) {
+        for (backend, weight) in self.registry.take_reweighed() {
+            self.sink.put(self.now, &Record::Weighed { backend, weight });
+        }
     }
 
     fn go_down(&mut self, backend: BackendId, loud: bool) {

@@ -4,7 +4,7 @@ mod properties;
 
 use super::*;
 use crate::fault::catalog::Spec;
-use crate::fault::testing::{fleet, told, zone};
+use crate::fault::testing::{REGIONS, fleet, told, zone};
 
 /// A fault of a test plan: what stands in the file, and the schedule in seconds.
 pub struct Row {
@@ -50,7 +50,7 @@ pub fn unfold_rows(rows: &[Row], horizon: u64, seed: u64) -> Timeline {
 pub fn unfold_over(all: &[TargetBackend], rows: &[Row], horizon: u64, seed: u64) -> Timeline {
     let faults: Vec<Planned<'_>> = rows.iter().map(Row::planned).collect();
     let horizon = Instant::ZERO + Duration::from_secs(horizon);
-    unfold(&faults, &Fleet { all, zone: &zone, horizon }, &Seed::new(seed))
+    unfold(&faults, &Fleet { all, zone: &zone, regions: &REGIONS, horizon }, &Seed::new(seed))
 }
 
 #[track_caller]

@@ -2,7 +2,8 @@
 //!
 //! One pair of counters a backend is all that an attempt touches: whoever wants a long stretch of time keeps the counters
 //! of its beginning, and the windows, of which there are many, look only at backends that got something in theirs. Fair
-//! is a backend's weight over that of all that were up.
+//! is a backend's weight over that of all that were up; where another weight is announced under way, the whole stretch
+//! counts each weight for as long as it held, and a window that of its end.
 
 use prefetch_index::prefetch_index;
 
@@ -27,6 +28,8 @@ pub(super) struct Fold {
     /// When each backend came up, and how long it was up in the measured stretch before.
     up_since: Vec<u64>,
     up_for: Vec<u64>,
+    /// What each backend's fair share had come to when its weight changed last: weight times nanoseconds.
+    fair_before: Vec<f64>,
     warmup: u64,
     duration: u64,
     /// Counters when the measured stretch began and ended.
@@ -73,6 +76,7 @@ impl Fold {
             touched: Vec::with_capacity(n),
             up_since: vec![0; n],
             up_for: vec![0; n],
+            fair_before: vec![0.0; n],
             warmup,
             duration,
             at_warmup: vec![0; n],
@@ -194,6 +198,19 @@ impl Fold {
         self.up[i] = up;
     }
 
+    /// Another weight is fair from now on.
+    pub(super) fn on_weighed(&mut self, at: Instant, backend: BackendId, weight: u32) {
+        let i = backend.index();
+        if self.up[i] {
+            self.up_for[i] += self.overlap(self.up_since[i], at.as_nanos());
+            self.up_since[i] = at.as_nanos();
+        }
+        self.fair_before[i] += f64::from(self.weights[i]) * self.up_for[i] as f64;
+        self.up_for[i] = 0;
+        self.weights[i] = weight;
+        self.alike = self.weights.windows(2).all(|two| two[0] == two[1]);
+    }
+
     /// How much of a stretch lies in the measured one.
     fn overlap(&self, from: u64, until: u64) -> u64 {
         until.min(self.duration).saturating_sub(from.max(self.warmup))
@@ -262,7 +279,7 @@ impl Fold {
         let got = self.measured().map(|got| got as f64);
         let fair = |(i, got): (usize, f64)| {
             let last = if self.up[i] { self.overlap(self.up_since[i], self.duration) } else { 0 };
-            (got, f64::from(self.weights[i]) * (self.up_for[i] + last) as f64)
+            (got, self.fair_before[i] + f64::from(self.weights[i]) * (self.up_for[i] + last) as f64)
         };
         let whole = unevenness(got.enumerate().map(fair));
         let mean = |sum: f64| (self.seconds > 0).then(|| sum / self.seconds as f64);
@@ -339,6 +356,7 @@ impl Unevenness {
 mod tests {
     use super::*;
     use crate::base::rand::{Bits, Seed};
+    use crate::base::time::Duration;
     use crate::measure::collect::testing::frame;
 
     #[test]
@@ -351,6 +369,30 @@ mod tests {
         let three = unevenness([(15.0, 3.0), (20.0, 1.0), (10.0, 1.0)].into_iter()).unwrap();
         assert!((three.min_over_mean - 15.0 / 35.0).abs() < 1e-12, "{}", three.min_over_mean);
         assert!(unevenness([(0.0, 1.0)].into_iter()).is_none(), "missing is not zero");
+    }
+
+    #[test]
+    fn a_weight_counts_for_as_long_as_it_holds() {
+        let at = |s: u64| Instant::ZERO + Duration::from_secs(s);
+        // A minute of two backends: the second weighs 1 for 20 s, 4 for 30 s and 0 for 10 s, and is away for the last
+        // 15 s of the 30: fair is 60 against 20 + 4 * 15.
+        let mut fold = Fold::new(&frame(&[true, true]));
+        fold.on_weighed(at(20), BackendId(1), 4);
+        fold.on_member(at(35), BackendId(1), false);
+        fold.on_weighed(at(50), BackendId(1), 0);
+        fold.on_member(at(50), BackendId(1), true);
+        (0..60).for_each(|_| fold.on_sent(BackendId(0)));
+        (0..80).for_each(|_| fold.on_sent(BackendId(1)));
+        let spread = fold.finish().0;
+        assert!(spread.cv.unwrap() < 1e-9 && (spread.max_over_mean.unwrap() - 1.0).abs() < 1e-9, "{spread:?}");
+    }
+
+    #[test]
+    fn a_window_counts_the_weights_of_its_end() {
+        let mut fold = Fold::new(&frame(&[true, true]));
+        fold.on_weighed(Instant::ZERO + Duration::from_secs(1), BackendId(1), 3);
+        (0..4).for_each(|i| fold.on_sent(BackendId(u32::from(i > 0))));
+        assert_eq!(fold.since_last_window(), Some((1.0, 0.0)));
     }
 
     #[test]

@@ -300,6 +300,7 @@ impl Sink for Fold {
                     newcomers.on_member(at, *backend, *up);
                 }
             }
+            Record::Weighed { backend, weight } => self.balance.on_weighed(at, *backend, *weight),
             Record::Effect { .. } => {}
             Record::Connected { backend, clients } => self.tallies[backend.index()].connections = Some(*clients),
             Record::Over { unfinished } => {

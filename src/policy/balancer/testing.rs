@@ -36,6 +36,7 @@ pub fn listing(i: u32, weight: u32) -> Listing {
         zone: ZoneId(0),
         region: RegionId(0),
         started: None,
+        health: Health::Healthy,
     }
 }
 

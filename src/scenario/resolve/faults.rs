@@ -110,6 +110,10 @@ fn check_fault(what: &Spec, file: &Sections, node: &Node<'_, '_>, findings: &mut
         let message = "clients never hear of new backends: discovery is static";
         findings.push(Finding::warning(own.key_span(), message, "add `discovery = \"push\"`, or a lease"));
     }
+    if is_static && what.fault().announces() {
+        let message = "nobody hears what is announced: discovery is static";
+        findings.push(Finding::error(own.key_span(), message, "add `discovery = \"push\"`, or a lease"));
+    }
 }
 
 /// Keys that move need keys, and enough of them.
@@ -151,6 +155,7 @@ fn aim(when: &Fault, what: &Spec, fleet: &Fleet, node: &Node<'_, '_>, findings: 
             findings.push(Finding::error(node.key(what.name()).key("zone").span(), message, help));
         }
     }
+    check_one_zone(what, fleet, node, findings);
     check_amount(when, &target, node, findings);
     let errors = findings.errors();
     let zones = when.target.zone.as_ref().map(|zone| {
@@ -177,6 +182,21 @@ fn aim(when: &Fault, what: &Spec, fleet: &Fleet, node: &Node<'_, '_>, findings: 
         findings.push(Finding::error(target.span(), message, help));
     }
     groups
+}
+
+/// A zone that has to be one must not be a region of several.
+fn check_one_zone(what: &Spec, fleet: &Fleet, node: &Node<'_, '_>, findings: &mut Findings) {
+    let Some(name) = what.fault().one_zone() else { return };
+    let place = node.key(what.name()).key("zone").span();
+    match fleet.zones_named(name) {
+        Ok(zones) if zones.len() == 1 => {}
+        Ok(zones) => {
+            let known: Vec<String> = zones.iter().map(|zone| format!("`{}`", fleet.zones[zone.index()].name)).collect();
+            let message = format!("`{name}` is a region of {} zones, and a backend is in one", zones.len());
+            findings.push(Finding::error(place, message, format!("write one of {}", known.join(", "))));
+        }
+        Err((message, help)) => findings.push(Finding::error(place, message, help)),
+    }
 }
 
 /// How many: at most one way of saying it.

@@ -31,6 +31,9 @@ const SPECS: &[&str] = &[
     r#"{"move_hot_keys": {"top": 3}}"#,
     r#""discovery_outage""#,
     r#"{"packet_loss": {"rate": "5%"}}"#,
+    r#"{"reweight": {"weight": 0}}"#,
+    r#"{"relabel": {"zone": "south/b"}}"#,
+    r#""announce_health""#,
 ];
 
 fn plan(rand: &mut Rand) -> Vec<Row> {
@@ -81,6 +84,7 @@ fn lasting(effect: &Effect) -> Option<(Cause, String, bool)> {
         Effect::Loss { cause, side, probability } => (cause, format!("loss {side:?}"), probability.is_some()),
         Effect::Surge { cause, factor } => (cause, "surge".to_owned(), factor.is_some()),
         Effect::DiscoveryOutage { cause, on } => (cause, "discovery".to_owned(), *on),
+        Effect::Announce { cause, backends, what } => (cause, format!("announce {backends:?}"), what.is_some()),
         Effect::Down { .. } | Effect::Up { .. } | Effect::Drain { .. } | Effect::MoveHotKeys { .. } => return None,
     };
     Some((*cause, key, on))

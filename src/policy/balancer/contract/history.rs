@@ -212,17 +212,18 @@ impl Life {
 
     fn health(&mut self) {
         let Some(id) = self.any_member() else { return };
-        let health = [Health::Healthy, Health::Suspect, Health::Failed][self.script.below(3) as usize];
+        let health = self.any_health();
         self.world.table.set_health(self.world.now, id, health);
         self.world.refresh();
     }
 
     fn relist(&mut self) {
         let n = self.listings.len() as u64;
-        match self.script.below(4) {
+        match self.script.below(6) {
             0 if n > 0 => drop(self.listings.remove(self.script.below(n) as usize)),
             1 if n > 0 => self.listings[self.script.below(n) as usize].weight = self.script.below(4) as u32,
             2 => self.script.shuffle(&mut self.listings),
+            3 if n > 0 => self.announce(),
             _ => {
                 // Half of those that join have been there before.
                 let before = (0..self.next_address).find(|i| self.listings.iter().all(|l| l.address.0 != *i));
@@ -237,6 +238,22 @@ impl Life {
             self.world.list_cold(self.listings.clone());
         }
         self.note_members();
+    }
+
+    /// The list says something else of an endpoint that stays: its zone, or its health.
+    fn announce(&mut self) {
+        let at = self.script.below(self.listings.len() as u64) as usize;
+        let other = placed(self.script.below(3) as u32, 1);
+        let health = self.any_health();
+        let listing = &mut self.listings[at];
+        match self.script.below(2) {
+            0 => (listing.zone, listing.region) = (other.zone, other.region),
+            _ => listing.health = health,
+        }
+    }
+
+    fn any_health(&mut self) -> Health {
+        [Health::Healthy, Health::Suspect, Health::Failed][self.script.below(3) as usize]
     }
 
     fn answer_probe(&mut self) {

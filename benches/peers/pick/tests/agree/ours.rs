@@ -34,6 +34,7 @@ impl Ours {
             zone: ZoneId(0),
             region: RegionId(0),
             started: None,
+            health: Default::default(),
         };
         let joined = self.table.update(endpoints.iter().map(listing).collect::<Arc<[Listing]>>()).joined;
         self.table.connect_all(self.now, &joined);
