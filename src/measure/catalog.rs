@@ -182,6 +182,11 @@ metrics! {
     "load_max_over_mean_1s", "Load max/mean in 1 s", Ratio, Lower, Log, |s| s.spread.max_over_mean_1s, "The same in windows of one second, mean over the windows.";
     "load_cv_1s", "Load variation in 1 s", Ratio, Lower, Fraction, |s| s.spread.cv_1s, "The same in windows of one second, mean over the windows.";
     "load_jain_1s", "Load fairness in 1 s", Ratio, Higher, Fraction, |s| s.spread.jain_1s, "The same in windows of one second, mean over the windows.";
+    "load_oscillation", "Load oscillation", Ratio, Lower, Fraction, |s| s.spread.oscillation,
+        "How far the shares of the backends swing in step, 0 to 1: the first peak of their autocorrelation in bins of 100 ms or \
+         more; for fleets of up to 200.";
+    "load_oscillation_period", "Oscillation period", Ms, Neither, Log, |s| ms(s.spread.oscillation_period_ns),
+        "After how long these swings return; where they do.";
     "time_to_recover", "Time to recover", Ms, Lower, Endless, |s| s.time_to_recover_ms(),
         "From the start of the last fault until error rate and p99 are back within 10 % of their value before it, for good.";
     "time_to_detect", "Time to detect", Ms, Lower, Endless, |s| s.time_to_detect_ms(),

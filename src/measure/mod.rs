@@ -3,6 +3,7 @@
 
 pub mod catalog;
 pub mod collect;
+pub mod oscillation;
 pub mod reaction;
 pub mod series;
 pub mod stats;

@@ -198,6 +198,12 @@ pub struct Spread {
     pub cv_1s: Option<f64>,
     /// Mean over 1-s windows.
     pub jain_1s: Option<f64>,
+    /// First peak of the autocorrelation of the backends' shares; `None` for large fleets and short runs.
+    #[serde(default)]
+    pub oscillation: Option<f64>,
+    /// Its lag, where the peak is high enough to mean something.
+    #[serde(default)]
+    pub oscillation_period_ns: Option<u64>,
 }
 
 /// What the work went into.

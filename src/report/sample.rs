@@ -257,6 +257,8 @@ fn run(facts: &Facts, i: usize, seed: u64) -> Summary {
             max_over_mean_1s: Some(1.1 + 3.0 * wit.skew * noise),
             cv_1s: Some(0.03 + wit.skew * noise),
             jain_1s: Some(0.99 - wit.skew * wit.skew * noise),
+            oscillation: Some((0.02 + wit.skew * noise).min(1.0)),
+            oscillation_period_ns: (wit.skew > 0.2).then_some((1e9 * noise) as u64),
         },
         work: Work {
             calls_to_dead: 17 * (i as u64 % 5) * seed,

@@ -11,6 +11,7 @@ use super::Frame;
 use super::windows::step_for;
 use crate::base::id::BackendId;
 use crate::base::time::Instant;
+use crate::measure::oscillation::oscillation;
 use crate::measure::series::Heat;
 use crate::measure::summary::Spread;
 
@@ -39,6 +40,9 @@ pub(super) struct Fold {
     sums: [f64; 3],
     seconds: u64,
     column: Stretch,
+    /// Short bins, for fleets that are small enough to be followed in them, and what each held.
+    bin: Stretch,
+    bins: Vec<u32>,
     heat: Heat,
     next: u64,
 }
@@ -59,6 +63,9 @@ struct Stretch {
 }
 
 const SECOND: u64 = 1_000_000_000;
+/// Most bins, and most backends, whose oscillation is looked for.
+const MOST_BINS: u64 = 2_400;
+const MOST_BACKENDS: usize = 200;
 
 impl Fold {
     pub(super) fn new(frame: &Frame) -> Fold {
@@ -67,6 +74,9 @@ impl Fold {
         let per_row = n.div_ceil(Heat::ROWS_MAX).max(1);
         let (warmup, duration) = (frame.warmup.as_nanos(), frame.duration.as_nanos());
         let stretch = |step| Stretch { step, next: step, counts: vec![0; n] };
+        let mut bin = stretch(step_for(frame.duration, MOST_BINS));
+        let bins = if n > MOST_BACKENDS { 0 } else { duration.saturating_sub(warmup) / bin.step };
+        bin.next = if bins == 0 { u64::MAX } else { bin.step };
         let mut fold = Fold {
             weights: frame.backends.iter().map(|(weight, _)| *weight).collect(),
             alike: frame.backends.windows(2).all(|two| two[0].0 == two[1].0),
@@ -85,6 +95,8 @@ impl Fold {
             sums: [0.0; 3],
             seconds: 0,
             column: stretch(column),
+            bin,
+            bins: Vec::with_capacity(bins as usize * n),
             heat: Heat {
                 step_ns: column,
                 backends_per_row: per_row as u32,
@@ -126,7 +138,7 @@ impl Fold {
     fn soonest(&self) -> u64 {
         let warmup = if self.next < self.warmup { self.warmup } else { u64::MAX };
         let end = if self.at_end.is_none() { self.duration } else { u64::MAX };
-        self.second.next.min(self.column.next).min(warmup).min(end)
+        self.second.next.min(self.column.next).min(self.bin.next).min(warmup).min(end)
     }
 
     /// Closes the stretches that end at `at`, which is [`Fold::next`].
@@ -137,6 +149,9 @@ impl Fold {
         }
         if at == self.column.next {
             self.close_column();
+        }
+        if at == self.bin.next {
+            self.close_bin();
         }
         if at == self.warmup {
             copy(&self.counts, &mut self.at_warmup);
@@ -184,6 +199,17 @@ impl Fold {
             }
         }
         copy(&self.counts, &mut self.column.counts);
+    }
+
+    /// Bins count that lie in the measured stretch.
+    fn close_bin(&mut self) {
+        let (from, until) = (self.bin.next - self.bin.step, self.bin.next);
+        if from >= self.warmup && until <= self.duration {
+            let got = self.counts.iter().zip(&self.bin.counts).map(|(now, then)| (now.so_far - then) as u32);
+            self.bins.extend(got);
+        }
+        copy(&self.counts, &mut self.bin.counts);
+        self.bin.next = if until < self.duration { until + self.bin.step } else { u64::MAX };
     }
 
     pub(super) fn on_member(&mut self, at: Instant, backend: BackendId, up: bool) {
@@ -282,6 +308,7 @@ impl Fold {
             (got, self.fair_before[i] + f64::from(self.weights[i]) * (self.up_for[i] + last) as f64)
         };
         let whole = unevenness(got.enumerate().map(fair));
+        let swing = oscillation(&self.bins, self.counts.len());
         let mean = |sum: f64| (self.seconds > 0).then(|| sum / self.seconds as f64);
         let spread = Spread {
             max_over_mean: whole.map(|found| found.max_over_mean),
@@ -291,6 +318,8 @@ impl Fold {
             max_over_mean_1s: mean(self.sums[0]),
             cv_1s: mean(self.sums[1]),
             jain_1s: mean(self.sums[2]),
+            oscillation: swing.map(|swing| swing.height),
+            oscillation_period_ns: swing.and_then(|swing| swing.period).map(|bins| bins as u64 * self.bin.step),
         };
         (spread, self.heat)
     }
