@@ -69,10 +69,27 @@ struct Board {
     forgotten: u64,
 }
 
+/// Which past an oracle sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Past {
+    /// So long ago.
+    pub age: Duration,
+    /// Written anew so often, for all servers at once, and the same in between; 0: all the time.
+    pub every: Duration,
+}
+
+impl Past {
+    /// The instant that is seen at `now`; `None` while that lies before the beginning.
+    fn of(&self, now: Instant) -> Option<Instant> {
+        let whole = now.as_nanos() - now.as_nanos().checked_rem(self.every.as_nanos()).unwrap_or(0);
+        whole.checked_sub(self.age.as_nanos()).map(Instant::from_nanos)
+    }
+}
+
 /// The servers as they were a while ago.
 #[derive(Debug)]
 struct View {
-    age: Duration,
+    past: Past,
     seen: Vec<Seen>,
     /// Changes that it has heard of since the run began.
     heard: u64,
@@ -99,9 +116,9 @@ impl Truth {
         board.forget();
     }
 
-    /// Sight of the servers as they were `age` ago.
-    pub fn sight(&self, age: Duration) -> Sight {
-        let place = self.board().map_or(0, |mut board| board.view(age));
+    /// Sight of the servers as they were then.
+    pub fn sight(&self, past: Past) -> Sight {
+        let place = self.board().map_or(0, |mut board| board.view(past));
         Sight { truth: self.clone(), place }
     }
 
@@ -112,19 +129,20 @@ impl Truth {
 }
 
 impl Board {
-    fn view(&mut self, age: Duration) -> usize {
-        if let Some(place) = self.views.iter().position(|view| view.age == age) {
+    fn view(&mut self, past: Past) -> usize {
+        if let Some(place) = self.views.iter().position(|view| view.past == past) {
             return place;
         }
-        self.views.push(View { age, seen: Vec::new(), heard: self.forgotten });
+        self.views.push(View { past, seen: Vec::new(), heard: self.forgotten });
         self.views.len() - 1
     }
 
-    /// A view hears of what was so by its age before now.
+    /// A view hears of what was so by the instant that it sees.
     fn hear(&mut self, view: usize, now: Instant) {
         let view = &mut self.views[view];
+        let Some(then) = view.past.of(now) else { return };
         while let Some((server, seen)) = self.log.get((view.heard - self.forgotten) as usize) {
-            if now.since(seen.at) < view.age {
+            if seen.at > then {
                 return;
             }
             if view.seen.len() <= server.index() {
@@ -152,12 +170,12 @@ pub struct Sight {
 }
 
 impl Sight {
-    /// A server as it was at `now` less the age, and the instant that this is. Blind, every server looks idle.
+    /// A server as it was at the instant that is seen now, and that instant. Blind, every server looks idle.
     pub fn of(&self, now: Instant, server: Address) -> (Seen, Instant) {
         let Some(mut board) = self.truth.board() else { return (Seen::IDLE, now) };
         board.hear(self.place, now);
         let view = &board.views[self.place];
-        let then = Instant::ZERO + now.since(Instant::ZERO + view.age);
+        let then = view.past.of(now).unwrap_or(Instant::ZERO);
         (view.seen.get(server.index()).copied().unwrap_or(Seen::IDLE), then)
     }
 }
@@ -174,7 +192,7 @@ mod tests {
     #[test]
     fn each_age_hears_when_its_time_has_come() {
         let truth = Truth::open();
-        let ages = [0, 5, 50].map(|ms| truth.sight(Duration::from_millis(ms)));
+        let ages = [0, 5, 50].map(|ms| truth.sight(Past { age: Duration::from_millis(ms), ..Past::default() }));
         for (ms, server, calls) in [(1, 0, 1), (2, 1, 3), (6, 0, 2), (6, 0, 4)] {
             truth.note(Address(server), seen(ms, calls));
         }
@@ -187,6 +205,33 @@ mod tests {
         truth.note(Address(7), seen(200, 1));
         assert_eq!(truth.board().unwrap().log.len(), 1, "what all have heard of is forgotten");
         assert!(Truth::default().is_blind() && !truth.is_blind());
+    }
+
+    #[test]
+    fn a_board_that_is_written_at_times_shows_what_was_so_then() {
+        let truth = Truth::open();
+        let ms = Duration::from_millis;
+        let sights = [0, 3].map(|age| truth.sight(Past { age: ms(age), every: ms(10) }));
+        for (at, calls) in [(1, 1), (8, 2), (10, 3), (11, 4), (25, 5)] {
+            truth.note(Address(0), seen(at, calls));
+        }
+        let seen = |at: u64| {
+            let now = Instant::ZERO + ms(at);
+            sights.clone().map(|sight| {
+                let (seen, then) = sight.of(now, Address(0));
+                (seen.calls, then.as_nanos() / 1_000_000)
+            })
+        };
+        assert_eq!(seen(25), [(4, 20), (4, 17)]);
+        assert_eq!(seen(29), [(4, 20), (4, 17)], "and the same until it is written again");
+        assert_eq!(seen(30), [(5, 30), (5, 27)]);
+        let late = Truth::open();
+        let sight = late.sight(Past { age: ms(3), every: ms(10) });
+        for (at, calls) in [(1, 1), (8, 2), (12, 4)] {
+            late.note(Address(0), self::seen(at, calls));
+        }
+        let calls = |at| sight.of(Instant::ZERO + ms(at), Address(0)).0.calls;
+        assert_eq!([12, 19, 20].map(calls), [1, 1, 4], "at 10 ms it is written as of 7 ms");
     }
 
     #[test]

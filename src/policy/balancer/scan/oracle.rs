@@ -2,13 +2,14 @@
 //! No client can do so, it shows what would be possible. Virtual time only.
 //!
 //! Origin: join the shortest queue (Winston, Journal of Applied Probability 14, 1977) and least work left (Harchol-Balter,
-//! Performance Modeling and Design of Computer Systems, ch. 24); with an age the continuous update of Mitzenmacher,
-//! "How Useful Is Old Information?", IEEE TPDS 11(1), 2000, §2.
+//! Performance Modeling and Design of Computer Systems, ch. 24); with `age` the continuous update and with `every` the
+//! periodic update, a bulletin board, of Mitzenmacher, "How Useful Is Old Information?", IEEE TPDS 11(1), 2000, §2, who
+//! compares all with `choices = 2`.
 //! Observes: calls of all clients inside each server and on their way to it, for each worker, and with
-//! `sees = "work"` the time that they still need, as it was `age` ago; whether the server answers. Not errors, and not
-//! what a cache will spare.
-//! Cost: O(n) a pick.
-//! Draws: one where several tie, by weight; none else.
+//! `sees = "work"` the time that they still need, as it was `age` ago or when the board was last written; whether the
+//! server answers. Not errors, and not what a cache will spare.
+//! Cost: O(n) a pick, O(1) with `choices`.
+//! Draws: one where several tie, by weight; none else. With `choices` so many.
 //! Fails when: its knowledge is older than a call takes, because all clients see the same server idle at once; the
 //! fastest servers are not those with the shortest queue; servers fail fast.
 
@@ -18,8 +19,9 @@ use super::lowest::Lowest;
 use crate::base::id::EndpointId;
 use crate::base::time::{Duration, Instant};
 use crate::policy::balancer::catalog::Context;
+use crate::policy::balancer::sample::choices::{Choices, Sampling};
 use crate::policy::balancer::{Balancer, Endpoints, Feedback, Score};
-use crate::policy::truth::Sight;
+use crate::policy::truth::{Past, Sight};
 
 /// Parameters of `oracle`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -29,6 +31,19 @@ pub struct Config {
     pub sees: Sees,
     /// How old its knowledge is: 0 and above.
     pub age: Duration,
+    /// How often all that it knows is written anew: in between it stays as it was. 0: all the time.
+    pub every: Duration,
+    /// Of how many, drawn without replacement, it takes the best, 2 or more; by default of all.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "two_or_more")]
+    #[schemars(range(min = 2))]
+    pub choices: Option<u32>,
+}
+
+fn two_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    match Option::<u32>::deserialize(deserializer)? {
+        Some(choices @ 0..2) => Err(serde::de::Error::custom(format_args!("2 or more are needed, not {choices}"))),
+        choices => Ok(choices),
+    }
 }
 
 /// What an oracle compares.
@@ -45,8 +60,13 @@ pub enum Sees {
 impl Config {
     /// The balancer of one client.
     pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
-        let score = Oracle { sees: self.sees, sight: context.truth.sight(self.age) };
-        Box::new(Lowest::new(score, Some(context.seed.stream("oracle"))))
+        let past = Past { age: self.age, every: self.every };
+        let score = Oracle { sees: self.sees, sight: context.truth.sight(past) };
+        let rand = context.seed.stream("oracle");
+        match self.choices {
+            Some(choices) => Box::new(Choices::new(choices, Sampling::Distinct, score, rand)),
+            None => Box::new(Lowest::new(score, Some(rand))),
+        }
     }
 }
 
@@ -121,6 +141,37 @@ mod tests {
         assert_eq!([world.send(), world.send()], [1, 1]);
         world.advance(MS.saturating_mul(50));
         assert_eq!([world.send(), world.send()], [0, 0]);
+    }
+
+    #[test]
+    fn a_board_is_the_same_until_it_is_written_anew() {
+        let (mut world, truth) = world(&Config { every: MS.saturating_mul(100), ..Config::default() }, 3);
+        for (at, server, calls) in [(10, 0, 5), (20, 1, 6), (40, 2, 1)] {
+            world.advance((Instant::ZERO + MS.saturating_mul(at)).since(world.now));
+            truth.note(Address(server), seen(world.now, calls, 0));
+        }
+        world.advance(MS.saturating_mul(60));
+        assert_eq!([world.send(), world.send()], [2, 2], "as at 100 ms");
+        world.advance(MS);
+        truth.note(Address(2), seen(world.now, 99, 0));
+        world.advance(MS.saturating_mul(89));
+        assert_eq!(world.send(), 2, "whatever happened since: herding");
+        world.advance(MS.saturating_mul(10));
+        assert_eq!(world.send(), 0);
+    }
+
+    #[test]
+    fn of_two_drawn_the_worst_of_all_is_never_taken() {
+        let (mut world, truth) = world(&Config { choices: Some(2), ..Config::default() }, 4);
+        (0..4).for_each(|server| truth.note(Address(server), seen(world.now, 1 + server, 0)));
+        let counts = (0..6_000).fold([0usize; 4], |mut counts, _| {
+            counts[world.send()] += 1;
+            counts
+        });
+        // One of six pairs each: three have the best, two of the others the second, one the third.
+        let near = |of: usize, sixths: usize| counts[of].abs_diff(1_000 * sixths) < 120;
+        assert!(near(0, 3) && near(1, 2) && near(2, 1) && counts[3] == 0, "{counts:?}");
+        assert!(toml::from_str::<Config>("choices = 1").unwrap_err().message().contains("2 or more"));
     }
 
     /// Beside a scan of the truth itself.
