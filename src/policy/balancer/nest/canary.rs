@@ -253,6 +253,8 @@ mod tests {
         assert_eq!(after(guard, 6, |i| i % 4 == 0), 0, "a quarter for six seconds");
         assert!(after(guard, 4, |i| i % 4 == 0) > 50, "not for long enough");
         assert!(after(guard, 60, |i| i % 6 == 5) > 50, "a sixth is allowed");
+        let twice = |i| i % 4 == 0 && !(350..1_000).contains(&i);
+        assert!(after(guard, 15, twice) > 50, "twice for a few seconds is not for five");
     }
 
     #[test]

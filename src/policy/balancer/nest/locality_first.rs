@@ -256,6 +256,16 @@ mod tests {
     }
 
     #[test]
+    fn of_zones_equally_far_the_own_one_is_the_nearest() {
+        for own in 0..3 {
+            let distances = [5; 3].map(Duration::from_millis);
+            let context = Context { zone: ZoneId(own), distances: distances.into(), ..Context::lone(1) };
+            let mut world = World::of(listings(), rotation().build(&context));
+            assert_eq!(world.picks(2), ["01", "23", "45"][usize::from(own)]);
+        }
+    }
+
+    #[test]
     fn a_share_of_the_zone_can_be_asked_for() {
         let mut world = world(&Config { min_healthy: Ratio::of(0.75), ..rotation() });
         fail(&mut world, &[0]);

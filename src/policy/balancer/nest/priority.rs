@@ -243,6 +243,23 @@ mod tests {
     }
 
     #[test]
+    fn a_level_that_only_needs_to_be_asked_is_not_passed_over() {
+        let mut world = world();
+        set(&mut world, [0, 1], Connectivity::Idle);
+        assert_eq!(world.pick(&Request::plain()), Pick::Queue, "idle is as good as ready, whoever else is");
+    }
+
+    #[test]
+    fn nobody_waits_for_those_that_would_not_be_used_if_they_were_there() {
+        let mut world = world();
+        set(&mut world, [0, 1], Connectivity::Connecting);
+        world.health(0, Health::Failed);
+        assert_eq!(world.pick(&Request::plain()), Pick::Queue);
+        world.health(1, Health::Failed);
+        assert_eq!(world.picks(2), "23");
+    }
+
+    #[test]
     fn when_none_is_ready_the_first_that_connects_else_the_last_answers() {
         let mut world = world();
         for places in [[0, 1], [2, 3], [4, 5]] {

@@ -168,6 +168,17 @@ mod tests {
     }
 
     #[test]
+    fn a_session_does_not_wait_for_one_that_is_not_healthy() {
+        for health in [Health::Failed, Health::Suspect] {
+            let mut world = world();
+            assert_eq!(world.pick_hash(7), 0);
+            world.health(0, health);
+            world.connectivity(0, Connectivity::Connecting);
+            assert_ne!(world.pick_hash(7), 0, "{health:?}");
+        }
+    }
+
+    #[test]
     fn a_retry_takes_the_session_elsewhere() {
         let mut world = world();
         assert_eq!(world.pick_hash(7), 0);

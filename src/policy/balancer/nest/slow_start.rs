@@ -263,6 +263,21 @@ mod tests {
     }
 
     #[test]
+    fn a_child_is_woken_at_its_own_times() {
+        use crate::policy::balancer::LoadReport;
+        let config = toml::from_str::<Config>("child = { orca_wrr = { blackout = '0s' } }").unwrap();
+        let mut world = World::equal(2, &config);
+        for (place, cpu) in [(0, 0.8), (1, 0.2)] {
+            let report = LoadReport { qps: 100.0, cpu, ..LoadReport::default() };
+            world.sent(world.id(place));
+            world.done_with(place, Duration::ZERO, Ok(()), Some(&report));
+        }
+        near(share(&mut world, 0), 0.5);
+        world.advance(Duration::from_secs(2));
+        near(share(&mut world, 0), 0.2);
+    }
+
+    #[test]
     fn the_first_list_warms_up_only_after_a_failure() {
         let mut world = World::weighted(&[3, 1], &Config::default());
         near(share(&mut world, 0), 0.75);

@@ -231,6 +231,7 @@ const HEAVIEST: i64 = 256 * SCALE;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rand::{Bits, Seed};
     use crate::policy::balancer::testing::{World, letters, listing};
 
     fn picks(weights: &[u32], n: usize) -> String {
@@ -260,6 +261,152 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(world.counts(16 * 40), weights.map(|weight| 16 * weight as usize));
         }
+    }
+
+    /// The rules of `lb_fwrr.c` with one list for all trees, apart from the machine above and as slow as can be.
+    #[derive(Default)]
+    struct Plain {
+        servers: Vec<Listed>,
+        position: i64,
+        window: i64,
+        total: i64,
+        inserted: u64,
+    }
+
+    struct Listed {
+        place: usize,
+        weight: i64,
+        last: i64,
+        next: i64,
+        rest: i64,
+        tree: Home,
+        order: u64,
+    }
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum Home {
+        Init,
+        Next,
+        Current,
+    }
+
+    impl Plain {
+        fn list(&mut self, weights: &[u32]) {
+            let begins = self.servers.is_empty();
+            for (place, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0) {
+                let weight = i64::from(*weight) * SCALE;
+                match self.servers.iter().position(|server| server.place == place) {
+                    None => self.join(place, weight, begins),
+                    Some(at) if self.servers[at].weight != weight => self.reweigh(at, weight),
+                    Some(_) => {}
+                }
+            }
+            let stays = |server: &Listed| weights[server.place] > 0;
+            self.total -= self.servers.iter().filter(|server| !stays(server)).map(|server| server.weight).sum::<i64>();
+            self.servers.retain(stays);
+            if self.window == 0 {
+                (self.position, self.window) = (self.total, self.total);
+            }
+        }
+
+        fn join(&mut self, place: usize, weight: i64, begins: bool) {
+            self.total += weight;
+            let next = self.position + (self.total + self.window - self.position) / weight;
+            self.servers.push(Listed { place, weight, last: 0, next, rest: 0, tree: Home::Init, order: 0 });
+            let at = self.servers.len() - 1;
+            if begins { self.put(at, Home::Init) } else { self.queue(at) }
+        }
+
+        fn put(&mut self, at: usize, tree: Home) {
+            self.inserted += 1;
+            (self.servers[at].tree, self.servers[at].order) = (tree, self.inserted);
+        }
+
+        fn queue(&mut self, at: usize) {
+            let next = self.servers[at].next;
+            if next >= 2 * self.window || next >= self.window + self.total {
+                self.servers[at].next -= self.window;
+                self.put(at, Home::Next);
+            } else {
+                self.put(at, Home::Current);
+            }
+        }
+
+        fn reweigh(&mut self, at: usize, weight: i64) {
+            let (position, window) = (self.position, self.window);
+            let server = &mut self.servers[at];
+            self.total += weight - server.weight;
+            server.weight = weight;
+            if server.tree == Home::Init {
+                return self.put(at, Home::Init);
+            }
+            let step = self.total / weight;
+            let before = server.next + if server.tree == Home::Next { window } else { 0 };
+            (server.next, server.rest) = (before.min(server.last + step), 0);
+            if server.next < position + 2 {
+                server.next = position + step;
+            }
+            self.queue(at);
+        }
+
+        fn first(&self) -> Option<usize> {
+            let within = |home| (0..self.servers.len()).filter(move |at| self.servers[*at].tree == home);
+            let placed = within(Home::Current).min_by_key(|at| {
+                let server = &self.servers[*at];
+                (server.next, (HEAVIEST + server.rest - server.weight) / SCALE, server.order)
+            });
+            let fresh = within(Home::Init).min_by_key(|at| (-self.servers[*at].weight, self.servers[*at].order));
+            placed.filter(|at| self.servers[*at].next <= self.position).or(fresh).or(placed)
+        }
+
+        fn turn(&mut self) -> usize {
+            let at = self.first().unwrap_or_else(|| {
+                self.servers.iter_mut().for_each(|server| server.tree = Home::Init);
+                (self.position, self.window) = (self.total, self.total);
+                self.first().unwrap()
+            });
+            let (total, position) = (self.total, self.position);
+            let server = &mut self.servers[at];
+            if server.tree == Home::Init {
+                (server.next, server.rest) = (0, 0);
+            }
+            server.last = if server.next == 0 { position } else { server.next };
+            (server.next, server.rest) = (server.last + total / server.weight, server.rest + total % server.weight);
+            if server.rest >= server.weight {
+                (server.next, server.rest) = (server.next + 1, server.rest - server.weight);
+            }
+            let place = server.place;
+            self.position += 1;
+            self.queue(at);
+            place
+        }
+    }
+
+    #[test]
+    fn through_any_changes_the_turns_are_those_of_plain_lists() {
+        let mut rand = Seed::new(1).stream("history");
+        let mut changes = 0;
+        for _ in 0..40 {
+            let n = 2 + rand.below(5) as usize;
+            let mut weights: Vec<u32> = (0..n).map(|_| 1 + rand.below(9) as u32).collect();
+            let mut world = World::weighted(&weights, &Config::default());
+            let mut plain = Plain::default();
+            plain.list(&weights);
+            for _ in 0..60 {
+                for turn in 0..rand.below(200) {
+                    assert_eq!(world.send(), plain.turn(), "turn {turn} of {weights:?}");
+                }
+                let place = rand.below(n as u64) as usize;
+                let before = std::mem::replace(&mut weights[place], rand.below(10) as u32);
+                if weights.iter().all(|weight| *weight == 0) {
+                    weights[place] = before;
+                }
+                changes += u32::from(weights[place] != before);
+                world.list(weights.iter().enumerate().map(|(i, weight)| listing(i as u32, *weight)).collect());
+                plain.list(&weights);
+            }
+        }
+        assert!(changes > 1_500, "{changes}");
     }
 
     /// Also from the transcription: the turns go on through a change, and are not begun anew.

@@ -439,6 +439,8 @@ mod tests {
         let mut world = World::weighted(&[9, 1], &dubbo);
         world.sent(world.id(0));
         assert_eq!(world.send(), 1, "one call is more than none, whatever the weight");
+        world.sent(world.id(0));
+        assert_eq!(world.send(), 1, "and two are more than one: 2/9 would be less");
         assert_eq!(
             World::weighted(&[2, 2, 2], &dubbo).counts(3_000).iter().filter(|n| n.abs_diff(1_000) < 150).count(),
             3

@@ -144,6 +144,18 @@ mod tests {
     }
 
     #[test]
+    fn work_is_that_of_the_time_it_is_known_of() {
+        let old = Config { sees: Sees::Work, age: MS.saturating_mul(100), ..Config::default() };
+        let (mut world, truth) = world(&old, 2);
+        truth.note(Address(0), seen(world.now, 1, 50));
+        truth.note(Address(1), Seen { busy: 0, ..seen(world.now, 1, 30) });
+        world.advance(MS.saturating_mul(110));
+        assert_eq!(world.send(), 1, "after 10 ms it was 40 against 30; by now the first is done");
+        world.advance(MS.saturating_mul(15));
+        assert_eq!(world.send(), 0, "25 against 30");
+    }
+
+    #[test]
     fn a_board_is_the_same_until_it_is_written_anew() {
         let (mut world, truth) = world(&Config { every: MS.saturating_mul(100), ..Config::default() }, 3);
         for (at, server, calls) in [(10, 0, 5), (20, 1, 6), (40, 2, 1)] {

@@ -126,7 +126,7 @@ mod tests {
         let places: Vec<usize> = (0..5).map(|_| world.send()).collect();
         // 10, 20, then 25 before 30; 30 before 31, then 31 before 40 and 50.
         assert_eq!(places, [0, 0, 1, 0, 2]);
-        world.done(2, Duration::ZERO, Err(Failure::of(Cause::Backend)));
+        world.done(2, Duration::from_secs(9), Err(Failure::of(Cause::Backend)));
         assert_eq!(world.send(), 2, "a failure is no sample");
     }
 

@@ -348,6 +348,23 @@ mod tests {
     }
 
     #[test]
+    fn calls_at_those_that_have_tripped_make_no_zone_busy() {
+        let mut world = world(6);
+        (0..6).for_each(|_| world.sent(world.id(0)));
+        break_connection(&mut world, 0, 3);
+        [1, 3, 5].into_iter().for_each(|place| world.sent(world.id(place)));
+        assert_eq!(letters(&world.picks(4)), "CECE", "zone 1 is the busiest");
+    }
+
+    #[test]
+    fn a_counter_beyond_a_shorter_list_moves_on_before_it_is_read_again() {
+        let mut world = World::equal(5, &Config::default());
+        assert_eq!(letters(&world.picks(4)), "ABCD");
+        world.list((0..3).map(|i| listing(i, 1)).collect());
+        assert_eq!(letters(&world.picks(3)), "CAB", "4 becomes 5, and 5 modulo 3 is 2");
+    }
+
+    #[test]
     fn calls_that_nobody_has_heard_of_for_long_count_no_more() {
         let mut world = world(4);
         for place in [0, 0, 2, 2] {
