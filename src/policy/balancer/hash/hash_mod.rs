@@ -1,12 +1,15 @@
 //! The hash modulo the sum of the weights: the simplest map, and the yardstick for those that move fewer keys.
 //!
 //! Origin: NGINX `hash` and `ip_hash` (`ngx_http_upstream_hash_module.c`, `ngx_http_upstream_ip_hash_module.c`);
-//! HAProxy `hash-type map-based` (`lb_map.c`); pingora's weighted FNV (`selection/weighted.rs`).
+//! HAProxy `hash-type map-based` (`lb_map.c`); pingora's weighted FNV (`selection/weighted.rs`); spymemcached's
+//! `ArrayModNodeLocator`.
 //! Observes: the call's key; static weights; who is ready.
-//! Cost: O(1) a pick with equal weights, else O(log n): a search in the sums of the weights. O(n) a change.
+//! Cost: O(1) a pick with equal weights, else O(log n): a search in the sums of the weights; with `next` O(n) where the
+//! owner is not ready. O(n) a change.
 //! Draws: none; a call without a key is routed by its own random number.
 //! Fails when: anyone joins or leaves, because nearly every key moves, with `haproxy` also when anyone fails; the
-//! order of the list differs between clients, because the map depends on it.
+//! order of the list differs between clients, because the map depends on it; with `next` somebody is not ready, because
+//! one alone takes all of its keys.
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +47,8 @@ pub enum Variant {
     IpHash,
     /// FNV-1a of the key by weight; then, of the index before, among all alike.
     Pingora,
+    /// The 64-bit hash; then the next in the list (spymemcached).
+    Next,
 }
 
 impl Config {
@@ -122,6 +127,7 @@ impl Balancer for HashMod {
             Variant::Modulo | Variant::Haproxy => {
                 rehash_until_ready(request, endpoints, &slots.ids, |hash| slots.owner(hash))
             }
+            Variant::Next => slots.next_of(request, endpoints),
             Variant::Nginx => slots.first_ready(request, endpoints, nginx_sums(&key).map(|sum| slots.owner(sum))),
             Variant::IpHash => {
                 let hashes = ip_hashes([key[7], key[6], key[5]]);
@@ -136,6 +142,18 @@ impl Balancer for HashMod {
 }
 
 impl Slots {
+    /// The owner, or who is ready next behind it; a further attempt goes on from there.
+    fn next_of(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        let hash = request.hash_or_random();
+        let owner = self.owner(hash);
+        let first = owner.filter(|id| endpoints.is_ready(*id)).map(Pick::To);
+        let behind = |id| next_ready(id, &self.ids, hash, endpoints);
+        (0..request.attempt.min(TRIES as u32)).fold(first.unwrap_or_else(|| behind(owner)), |pick, _| match pick {
+            Pick::To(id) => behind(Some(id)),
+            nobody => nobody,
+        })
+    }
+
     /// The first of 20 owners that is ready; a further attempt begins one later.
     fn first_ready(
         &self,
@@ -190,7 +208,7 @@ mod tests {
     use crate::policy::balancer::testing::{World, listing};
     use crate::policy::endpoints::Health;
 
-    const STEADY: [Variant; 4] = [Variant::Modulo, Variant::Nginx, Variant::IpHash, Variant::Pingora];
+    const STEADY: [Variant; 5] = [Variant::Modulo, Variant::Nginx, Variant::IpHash, Variant::Pingora, Variant::Next];
 
     #[test]
     fn nginx_sums_checksums() {
@@ -288,6 +306,25 @@ mod tests {
             }
             assert!(map(&mut world).iter().all(|place| [0, 9].contains(place)));
         }
+    }
+
+    #[test]
+    fn the_next_takes_all_keys_of_who_is_not_ready_and_a_further_hash_shares_them_out() {
+        let taken = |variant| {
+            let mut world = World::equal(10, &Config { variant });
+            world.health(3, Health::Failed);
+            world.health(4, Health::Failed);
+            map(&mut world).into_iter().filter(|place| *place == 5).count()
+        };
+        assert!((2_850..3_150).contains(&taken(Variant::Next)), "{}", taken(Variant::Next));
+        assert!((1_150..1_350).contains(&taken(Variant::Modulo)), "{}", taken(Variant::Modulo));
+        let mut world = World::equal(4, &Config { variant: Variant::Next });
+        world.health(1, Health::Failed);
+        let at = |world: &mut World, attempt| {
+            let pick = world.pick(&Request { hash: Some(0), attempt, ..Request::plain() });
+            if let Pick::To(id) = pick { world.place(id) } else { panic!("{pick:?}") }
+        };
+        assert_eq!([0, 1, 2, 3].map(|attempt| at(&mut world, attempt)), [0, 2, 3, 0], "retries walk on");
     }
 
     #[test]
