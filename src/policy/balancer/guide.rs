@@ -278,4 +278,40 @@ pub const ADVICE: &[Advice] = &[
         why: "the fewer resolvers there are, the coarser the weights become",
         scenario: "gslb-granularity",
     },
+    Advice {
+        fleet: "Load that all clients read off one board, written now and then",
+        take: &["c3", "random"],
+        rather_than: &["lowest_on_board", "two_of_board"],
+        why: "all run to whoever was idle when it was written; reports on replies are everybody's own, and chance has none",
+        scenario: "herding",
+    },
+    Advice {
+        fleet: "Weights from load reports, and backends that are restarted often",
+        take: &["least_request", "choice_of_2"],
+        rather_than: &["orca_wrr"],
+        why: "reports that count only after a blackout never count; open calls do at once",
+        scenario: "orca-blackout",
+    },
+    Advice {
+        fleet: "Load reports, and a backend that fails with next to no work",
+        take: &["prequal", "penalised"],
+        rather_than: &["envoy", "c3", "choice_of_2"],
+        why: "who has nothing to do reports that it is idle; only who counts failures against it stays away",
+        scenario: "orca-errors",
+    },
+    Advice {
+        fleet: "Endpoints that stay listed while they are not healthy",
+        take: &["modulo", "maglev_walk"],
+        rather_than: &["modulo_next", "one_point"],
+        why: "who goes on to the next gives it all, and that one drowns; a further hash, or a next slot of many, shares it out",
+        scenario: "successor-bias",
+    },
+    Advice {
+        fleet: "A new version that gets its calls by weight",
+        take: &["weighted_random", "wrr_edf"],
+        rather_than: &["edf_zero", "least_connections", "stride"],
+        why: "1 % is 1 % and 0 is nothing; turns from the first never come to it, idle clients count open calls and not \
+              weights, and where 0 means unknown it is the mean",
+        scenario: "canary-by-weight",
+    },
 ];
