@@ -184,7 +184,7 @@ metrics! {
     "load_jain_1s", "Load fairness in 1 s", Ratio, Higher, Fraction, |s| s.spread.jain_1s, "The same in windows of one second, mean over the windows.";
     "load_oscillation", "Load oscillation", Ratio, Lower, Fraction, |s| s.spread.oscillation,
         "How far the shares of the backends swing in step, 0 to 1: the first peak of their autocorrelation in bins of 100 ms or \
-         more; for fleets of up to 200.";
+         more; for fleets of up to 200, of which 16 are followed.";
     "load_oscillation_period", "Oscillation period", Ms, Neither, Log, |s| ms(s.spread.oscillation_period_ns),
         "After how long these swings return; where they do.";
     "time_to_recover", "Time to recover", Ms, Lower, Endless, |s| s.time_to_recover_ms(),

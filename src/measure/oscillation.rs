@@ -20,15 +20,17 @@ const LEAST: f64 = 0.2;
 /// Fewer bins than this say nothing.
 const FEWEST_BINS: usize = 20;
 /// The longest lag that is looked at, in bins.
-const LONGEST: usize = 150;
+const LONGEST: usize = 100;
 
-/// The oscillation of `counts[bin * backends + backend]`. `None` where there is too little to judge by.
-pub fn oscillation(counts: &[u32], backends: usize) -> Option<Oscillation> {
-    let bins = counts.len() / backends.max(1);
-    if bins < FEWEST_BINS || backends < 2 || counts.iter().all(|count| *count == 0) {
+/// The oscillation of the attempts `counts[bin * backends + backend]` of some backends, where `totals[bin]` were sent to
+/// the whole fleet. `None` where there is too little to judge by.
+pub fn oscillation(counts: &[u32], totals: &[u64]) -> Option<Oscillation> {
+    let bins = totals.len();
+    let backends = counts.len() / bins.max(1);
+    if bins < FEWEST_BINS || backends < 2 || totals.iter().all(|total| *total == 0) {
         return None;
     }
-    let off = deviations(counts, backends);
+    let off = deviations(counts, totals, backends);
     let whole = product(&off, bins, 0);
     if whole <= 0.0 {
         return Some(Oscillation { height: 0.0, period: None });
@@ -40,8 +42,7 @@ pub fn oscillation(counts: &[u32], backends: usize) -> Option<Oscillation> {
 }
 
 /// How far each backend's share of a bin is from its mean share, backend by backend. Bins without attempts are at it.
-fn deviations(counts: &[u32], backends: usize) -> Vec<f64> {
-    let totals: Vec<u64> = counts.chunks(backends).map(|bin| bin.iter().copied().map(u64::from).sum()).collect();
+fn deviations(counts: &[u32], totals: &[u64], backends: usize) -> Vec<f64> {
     let full = totals.iter().filter(|total| **total > 0).count() as f64;
     let mut off = Vec::with_capacity(counts.len());
     for backend in 0..backends {
@@ -57,7 +58,20 @@ fn deviations(counts: &[u32], backends: usize) -> Vec<f64> {
 /// The sum of the products of all deviations with those `lag` bins later: fewer of them the longer the lag, so that of
 /// peaks that are alike the first is the highest.
 fn product(off: &[f64], bins: usize, lag: usize) -> f64 {
-    off.chunks(bins).map(|own| own.iter().zip(&own[lag..]).map(|(now, later)| now * later).sum::<f64>()).sum()
+    off.chunks(bins).map(|own| dot(&own[..bins - lag], &own[lag..])).sum()
+}
+
+/// Four sums side by side, which the processor can work on at once.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 4];
+    let (a, b) = (a.chunks_exact(4), b.chunks_exact(4));
+    let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a.zip(b) {
+        for lane in 0..4 {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]
@@ -65,10 +79,15 @@ mod tests {
     use super::*;
     use crate::base::rand::{Bits, Seed};
 
+    /// The oscillation of all of these backends.
+    fn of(counts: &[u32], backends: usize) -> Option<Oscillation> {
+        let total = |bin: &[u32]| bin.iter().copied().map(u64::from).sum();
+        oscillation(counts, &counts.chunks(backends).map(total).collect::<Vec<u64>>())
+    }
+
     /// Counts of 10 backends over 600 bins.
     fn fleet(count: impl FnMut(usize) -> u32) -> Oscillation {
-        let counts: Vec<u32> = (0..6_000).map(count).collect();
-        oscillation(&counts, 10).unwrap()
+        of(&(0..6_000).map(count).collect::<Vec<u32>>(), 10).unwrap()
     }
 
     #[test]
@@ -87,6 +106,16 @@ mod tests {
     }
 
     #[test]
+    fn some_backends_tell_of_a_swing_of_all_and_more_calls_for_all_are_none() {
+        // Two of a fleet in which everybody gets ten times as much every other second bin.
+        let totals: Vec<u64> = (0..600).map(|bin| if bin % 4 < 2 { 1_000 } else { 10_000 }).collect();
+        let surge: Vec<u32> = totals.iter().flat_map(|total| [*total as u32 / 10; 2]).collect();
+        assert_eq!(oscillation(&surge, &totals), Some(Oscillation { height: 0.0, period: None }));
+        let swing: Vec<u32> = (0..600).flat_map(|bin| [100 + 50 * (bin / 3 % 2), 100]).collect();
+        assert_eq!(oscillation(&swing, &[1_000; 600]).unwrap().period, Some(6));
+    }
+
+    #[test]
     fn what_scatters_drifts_or_stands_does_not_swing() {
         let mut rand = Seed::new(2).stream("noise");
         let chance = fleet(|_| rand.below(40) as u32);
@@ -98,9 +127,9 @@ mod tests {
 
     #[test]
     fn too_little_is_no_answer() {
-        assert_eq!(oscillation(&[1; 38], 2), None, "19 bins");
-        assert_eq!(oscillation(&[0; 400], 2), None, "nothing was sent");
-        assert_eq!(oscillation(&[3; 400], 1), None, "one backend has it all");
-        assert_eq!(oscillation(&[], 0), None);
+        assert_eq!(of(&[1; 38], 2), None, "19 bins");
+        assert_eq!(of(&[0; 400], 2), None, "nothing was sent");
+        assert_eq!(of(&[3; 400], 1), None, "one backend has it all");
+        assert_eq!(oscillation(&[], &[]), None);
     }
 }

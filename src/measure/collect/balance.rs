@@ -42,7 +42,7 @@ pub(super) struct Fold {
     column: Stretch,
     /// Short bins, for fleets that are small enough to be followed in them, and what each held.
     bin: Stretch,
-    bins: Vec<u32>,
+    bins: Bins,
     heat: Heat,
     next: u64,
 }
@@ -63,9 +63,38 @@ struct Stretch {
 }
 
 const SECOND: u64 = 1_000_000_000;
-/// Most bins, and most backends, whose oscillation is looked for.
-const MOST_BINS: u64 = 2_400;
+/// Most bins, and most backends of a fleet whose oscillation is looked for.
+const MOST_BINS: u64 = 600;
 const MOST_BACKENDS: usize = 200;
+/// Of a larger fleet so many are followed, evenly spaced: to look at all would cost more than to simulate them.
+const FOLLOWED: usize = 16;
+
+/// What was sent in short bins: to some of the backends, bin by bin, and to all.
+#[derive(Debug)]
+struct Bins {
+    followed: Vec<usize>,
+    counts: Vec<u32>,
+    totals: Vec<u64>,
+}
+
+impl Bins {
+    /// Room for so many bins of a fleet of `n`.
+    fn new(n: usize, bins: usize) -> Bins {
+        let followed = n.min(FOLLOWED);
+        let evenly = |i: usize| i * n / followed;
+        Bins {
+            followed: (0..followed).map(evenly).collect(),
+            counts: Vec::with_capacity(bins * followed),
+            totals: Vec::with_capacity(bins),
+        }
+    }
+
+    /// One more, from the counters of its end and of its beginning.
+    fn add(&mut self, now: &[Count], then: &[u64]) {
+        self.counts.extend(self.followed.iter().map(|i| (now[*i].so_far - then[*i]) as u32));
+        self.totals.push(now.iter().map(|count| count.so_far).sum::<u64>() - then.iter().sum::<u64>());
+    }
+}
 
 impl Fold {
     pub(super) fn new(frame: &Frame) -> Fold {
@@ -96,7 +125,7 @@ impl Fold {
             seconds: 0,
             column: stretch(column),
             bin,
-            bins: Vec::with_capacity(bins as usize * n),
+            bins: Bins::new(n, bins as usize),
             heat: Heat {
                 step_ns: column,
                 backends_per_row: per_row as u32,
@@ -205,8 +234,7 @@ impl Fold {
     fn close_bin(&mut self) {
         let (from, until) = (self.bin.next - self.bin.step, self.bin.next);
         if from >= self.warmup && until <= self.duration {
-            let got = self.counts.iter().zip(&self.bin.counts).map(|(now, then)| (now.so_far - then) as u32);
-            self.bins.extend(got);
+            self.bins.add(&self.counts, &self.bin.counts);
         }
         copy(&self.counts, &mut self.bin.counts);
         self.bin.next = if until < self.duration { until + self.bin.step } else { u64::MAX };
@@ -308,7 +336,7 @@ impl Fold {
             (got, self.fair_before[i] + f64::from(self.weights[i]) * (self.up_for[i] + last) as f64)
         };
         let whole = unevenness(got.enumerate().map(fair));
-        let swing = oscillation(&self.bins, self.counts.len());
+        let swing = oscillation(&self.bins.counts, &self.bins.totals);
         let mean = |sum: f64| (self.seconds > 0).then(|| sum / self.seconds as f64);
         let spread = Spread {
             max_over_mean: whole.map(|found| found.max_over_mean),
@@ -403,17 +431,45 @@ mod tests {
     #[test]
     fn a_weight_counts_for_as_long_as_it_holds() {
         let at = |s: u64| Instant::ZERO + Duration::from_secs(s);
-        // A minute of two backends: the second weighs 1 for 20 s, 4 for 30 s and 0 for 10 s, and is away for the last
-        // 15 s of the 30: fair is 60 against 20 + 4 * 15.
+        // A minute of two backends: the second weighs 1 for 20 s, 3 for 30 s and 0 for 10 s, and is away for the last
+        // 15 s of the 30: fair is 60 against 20 + 3 * 15.
         let mut fold = Fold::new(&frame(&[true, true]));
-        fold.on_weighed(at(20), BackendId(1), 4);
+        fold.on_weighed(at(20), BackendId(1), 3);
         fold.on_member(at(35), BackendId(1), false);
         fold.on_weighed(at(50), BackendId(1), 0);
         fold.on_member(at(50), BackendId(1), true);
         (0..60).for_each(|_| fold.on_sent(BackendId(0)));
-        (0..80).for_each(|_| fold.on_sent(BackendId(1)));
+        (0..65).for_each(|_| fold.on_sent(BackendId(1)));
         let spread = fold.finish().0;
         assert!(spread.cv.unwrap() < 1e-9 && (spread.max_over_mean.unwrap() - 1.0).abs() < 1e-9, "{spread:?}");
+    }
+
+    /// The oscillation of two backends that swing every 400 ms until `until`, in seconds, and are even from then on.
+    fn swinging(until: u64, warmup: u64, backends: usize) -> Spread {
+        let ms = Duration::from_millis;
+        let frame = Frame { warmup: Instant::ZERO + ms(1_000 * warmup), ..frame(&vec![true; backends]) };
+        let mut fold = Fold::new(&frame);
+        for at in (0..60_000).step_by(5) {
+            while fold.next() <= Instant::ZERO + ms(at) {
+                fold.close(fold.next());
+            }
+            let place = if at < 1_000 * until { at / 400 } else { at / 5 } % 2;
+            fold.on_sent(BackendId(place as u32));
+        }
+        fold.close(Instant::ZERO + ms(60_000));
+        fold.finish().0
+    }
+
+    #[test]
+    fn swings_are_seen_in_the_measured_stretch_of_fleets_that_are_not_too_large() {
+        let all = swinging(60, 10, 2);
+        assert!(all.oscillation.unwrap() > 0.95, "{all:?}");
+        assert_eq!(all.oscillation_period_ns, Some(800_000_000));
+        let before = swinging(10, 10, 2);
+        assert_eq!((before.oscillation, before.oscillation_period_ns), (Some(0.0), None), "only in the warm-up");
+        assert!(swinging(60, 10, 200).oscillation.unwrap() > 0.95, "one of the two is followed");
+        assert_eq!(swinging(60, 10, 201).oscillation, None);
+        assert_eq!(swinging(60, 59, 2).oscillation, None, "ten bins say nothing");
     }
 
     #[test]
