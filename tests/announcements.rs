@@ -11,12 +11,16 @@ use plimsoll::measure::catalog::value;
 use plimsoll::measure::summary::Summary;
 use plimsoll::policy::balancer::{Balancer, Endpoints, Pick, Request};
 
-/// What a client was shown: when, and of each endpoint its id, its weight, its zone, and whether it can be picked.
+/// An endpoint as it is shown: its id, its weight, its zone, whether it can be picked, and when it was started in
+/// seconds, where that is known.
+type Row = (usize, u32, u16, bool, Option<u64>);
+
+/// What a client was shown, and when.
 #[derive(Debug, Clone, PartialEq)]
 struct Shown {
     client: u32,
     at_ms: u64,
-    endpoints: Vec<(usize, u32, u16, bool)>,
+    endpoints: Vec<Row>,
 }
 
 /// Always picks the first, and writes down what it is shown.
@@ -29,7 +33,8 @@ impl Balancer for Listener {
     fn on_endpoints(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
         let one = |id| {
             let endpoint = endpoints.get(id).expect("a member is known");
-            (id.slot(), endpoint.weight, endpoint.zone.0, endpoints.is_ready(id))
+            let started = endpoint.started.map(|at| at.as_nanos() / 1_000_000_000);
+            (id.slot(), endpoint.weight, endpoint.zone.0, endpoints.is_ready(id), started)
         };
         let endpoints = endpoints.members.iter().copied().map(one).collect();
         let shown = Shown { client: self.client, at_ms: now.as_nanos() / 1_000_000, endpoints };
@@ -68,7 +73,7 @@ fn listen(rest: &str) -> Vec<Shown> {
 }
 
 /// The same for the first client alone: times, and what `of` reads off each endpoint.
-fn told<T>(rest: &str, of: impl Fn(&(usize, u32, u16, bool)) -> T) -> Vec<(u64, Vec<T>)> {
+fn told<T>(rest: &str, of: impl Fn(&Row) -> T) -> Vec<(u64, Vec<T>)> {
     let shown = listen(rest).into_iter().filter(|shown| shown.client == 0);
     shown.map(|shown| (shown.at_ms, shown.endpoints.iter().map(&of).collect())).collect()
 }
@@ -131,6 +136,32 @@ fn who_is_away_comes_back_with_what_is_announced() {
         [fault(5, 10, "target = { count = 1 }\ncrash = {}"), fault(8, 0, "reweight = { weight = 4 }")].concat();
     let last = told(&format!("{PUSH}{faults}"), |of| (of.1, of.3)).pop().unwrap();
     assert_eq!(last.1, [(4, true); 4]);
+    // Between two announcements it has started anew, and the second does not undo that.
+    let faults = [
+        fault(5, 0, "reweight = { weight = 4 }"),
+        fault(6, 2, "target = { count = 1 }\ncrash = {}"),
+        fault(9, 0, "reweight = { weight = 5 }"),
+    ];
+    let last = told(&format!("{PUSH}{}", faults.concat()), |of| (of.1, of.4)).pop().unwrap();
+    assert_eq!(last.1[..2], [(5, Some(8)), (5, None)]);
+}
+
+#[test]
+fn what_nobody_hears_of_changes_no_fair_share() {
+    let faults =
+        [fault(9, 0, "discovery_outage = {}"), fault(10, 0, "target = { count = 2 }\nreweight = { weight = 9 }")];
+    let run = after(&faults.concat(), "'wrr_edf'");
+    assert!(known(&run, "load_max_over_mean") < 1.01, "{}", known(&run, "load_max_over_mean"));
+}
+
+#[test]
+fn who_is_no_longer_announced_as_unhealthy_starts_slowly() {
+    let faults = fault(5, 6, "target = { backends = 'near' }\nannounce_health = {}");
+    let near = |balancer: &str| known(&after(&faults, balancer), "share.near");
+    assert!((near("'wrr_edf'") - 0.5).abs() < 0.01);
+    // Of the minute that it takes 1 s to 19 s are seen: a sixth of its weight, more or less.
+    let slowly = near("{ slow_start = { child = 'wrr_edf', window = '60s' } }");
+    assert!((0.1..0.2).contains(&slowly), "{slowly}");
 }
 
 /// The last 18 s of 30, in which what was announced at 10 s is known to all.
