@@ -33,9 +33,9 @@ pub(super) struct Fold {
     fair_before: Vec<f64>,
     warmup: u64,
     duration: u64,
-    /// Counters when the measured stretch began and ended.
-    at_warmup: Vec<u64>,
-    at_end: Option<Vec<u64>>,
+    /// Counters when the measured stretch began; once it is over, what was counted in it.
+    measured: Vec<u64>,
+    is_over: bool,
     second: Stretch,
     sums: [f64; 3],
     seconds: u64,
@@ -118,8 +118,8 @@ impl Fold {
             fair_before: vec![0.0; n],
             warmup,
             duration,
-            at_warmup: vec![0; n],
-            at_end: None,
+            measured: vec![0; n],
+            is_over: false,
             second: stretch(SECOND),
             sums: [0.0; 3],
             seconds: 0,
@@ -166,7 +166,7 @@ impl Fold {
 
     fn soonest(&self) -> u64 {
         let warmup = if self.next < self.warmup { self.warmup } else { u64::MAX };
-        let end = if self.at_end.is_none() { self.duration } else { u64::MAX };
+        let end = if !self.is_over { self.duration } else { u64::MAX };
         self.second.next.min(self.column.next).min(self.bin.next).min(warmup).min(end)
     }
 
@@ -183,10 +183,11 @@ impl Fold {
             self.close_bin();
         }
         if at == self.warmup {
-            copy(&self.counts, &mut self.at_warmup);
+            copy(&self.counts, &mut self.measured);
         }
-        if at == self.duration && self.at_end.is_none() {
-            self.at_end = Some(self.so_far().collect());
+        if at == self.duration && !self.is_over {
+            self.measured = self.measured().collect();
+            self.is_over = true;
         }
         self.next = at;
         self.next = self.soonest();
@@ -321,12 +322,8 @@ impl Fold {
 
     /// Attempts that each backend got in the measured stretch.
     pub(super) fn measured(&self) -> impl Iterator<Item = u64> {
-        let end = |(backend, count): (usize, &Count)| self.at_end.as_ref().map_or(count.so_far, |end| end[backend]);
-        self.counts.iter().enumerate().map(end).zip(&self.at_warmup).map(|(now, then)| now - then)
-    }
-
-    fn so_far(&self) -> impl Iterator<Item = u64> {
-        self.counts.iter().map(|count| count.so_far)
+        let got = |(count, measured): (&Count, &u64)| if self.is_over { *measured } else { count.so_far - measured };
+        self.counts.iter().zip(&self.measured).map(got)
     }
 
     pub(super) fn finish(self) -> (Spread, Heat) {
