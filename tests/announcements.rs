@@ -11,9 +11,9 @@ use plimsoll::measure::catalog::value;
 use plimsoll::measure::summary::Summary;
 use plimsoll::policy::balancer::{Balancer, Endpoints, Pick, Request};
 
-/// An endpoint as it is shown: its id, its weight, its zone, whether it can be picked, and when it was started in
-/// seconds, where that is known.
-type Row = (usize, u32, u16, bool, Option<u64>);
+/// An endpoint as it is shown: its id, its weight, its zone, whether it can be picked, when it was started in
+/// seconds, where that is known, and the region of its zone.
+type Row = (usize, u32, u16, bool, Option<u64>, u16);
 
 /// What a client was shown, and when.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +34,7 @@ impl Balancer for Listener {
         let one = |id| {
             let endpoint = endpoints.get(id).expect("a member is known");
             let started = endpoint.started.map(|at| at.as_nanos() / 1_000_000_000);
-            (id.slot(), endpoint.weight, endpoint.zone.0, endpoints.is_ready(id), started)
+            (id.slot(), endpoint.weight, endpoint.zone.0, endpoints.is_ready(id), started, endpoint.region.0)
         };
         let endpoints = endpoints.members.iter().copied().map(one).collect();
         let shown = Shown { client: self.client, at_ms: now.as_nanos() / 1_000_000, endpoints };
@@ -113,10 +113,14 @@ fn of_two_that_overlap_the_later_speaks_and_each_ends_by_itself() {
         fault(5, 0, "target = { count = 1 }\nrelabel = { zone = 'south' }"),
         fault(6, 2, "target = { count = 1 }\nannounce_health = {}"),
     ];
-    let all = told(&format!("{PUSH}{}", mixed.concat()), |of| (of.1, of.2, of.3));
+    let all = told(&format!("{PUSH}{}", mixed.concat()), |of| (of.1, (of.2, of.5), of.3));
     let last = all.last().unwrap();
-    assert_eq!((last.0, &last.1[..2]), (8_100, &[(3, 1, true), (3, 0, true)][..]), "one does not undo the other");
-    assert_eq!(all[2].1[0], (3, 1, false));
+    assert_eq!(
+        (last.0, &last.1[..2]),
+        (8_100, &[(3, (1, 1), true), (3, (0, 0), true)][..]),
+        "one does not undo the other"
+    );
+    assert_eq!(all[2].1[0], (3, (1, 1), false));
 }
 
 #[test]

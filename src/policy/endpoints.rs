@@ -562,6 +562,10 @@ mod tests {
             ids.iter().map(|id| table.get(*id).unwrap().ready_since).collect::<Vec<_>>(),
             [later, Instant::ZERO]
         );
+        let third = |health| [said(health), listing(2, 1), Listing { health, ..listing(3, 1) }];
+        let joined = table.update(third(Health::Failed).into()).joined;
+        let returned = table.update(third(Health::Healthy).into()).returned;
+        assert_eq!(returned, [ids[0], joined[0]], "whoever joins as failed returns like others");
     }
 
     #[test]

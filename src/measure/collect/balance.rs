@@ -428,15 +428,15 @@ mod tests {
     #[test]
     fn a_weight_counts_for_as_long_as_it_holds() {
         let at = |s: u64| Instant::ZERO + Duration::from_secs(s);
-        // A minute of two backends: the second weighs 1 for 20 s, 3 for 30 s and 0 for 10 s, and is away for the last
-        // 15 s of the 30: fair is 60 against 20 + 3 * 15.
+        // A minute of two backends: the second weighs 1 for 20 s, 3 for 30 s and 2 for 10 s, and is away for the last
+        // 15 s of the 30: fair is 60 against 20 + 3 * 15 + 2 * 10.
         let mut fold = Fold::new(&frame(&[true, true]));
         fold.on_weighed(at(20), BackendId(1), 3);
         fold.on_member(at(35), BackendId(1), false);
-        fold.on_weighed(at(50), BackendId(1), 0);
+        fold.on_weighed(at(50), BackendId(1), 2);
         fold.on_member(at(50), BackendId(1), true);
         (0..60).for_each(|_| fold.on_sent(BackendId(0)));
-        (0..65).for_each(|_| fold.on_sent(BackendId(1)));
+        (0..85).for_each(|_| fold.on_sent(BackendId(1)));
         let spread = fold.finish().0;
         assert!(spread.cv.unwrap() < 1e-9 && (spread.max_over_mean.unwrap() - 1.0).abs() < 1e-9, "{spread:?}");
     }
