@@ -187,6 +187,7 @@ impl<S: Score, R: Bits + Send> Balancer for Choices<S, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rand::Seed;
     use crate::policy::balancer::score::in_flight::InFlight;
     use crate::policy::balancer::testing::World;
 
@@ -258,5 +259,34 @@ mod tests {
             counts[world.send()] += 1;
         }
         assert_eq!(counts, [10; 3]);
+    }
+
+    /// The hint is only for caches, so no result would show that it is wrong.
+    #[test]
+    fn the_next_pick_is_one_of_the_two_that_are_likely() {
+        for sampling in [Sampling::Replacement, Sampling::Distinct] {
+            let rand = Seed::new(1).stream("likely");
+            let mut balancer = Choices::new(2, sampling, InFlight, rand);
+            let mut world = World::seeded(1, &[1; 50], |_| Box::new(Choices::new(2, sampling, InFlight, NoDraws)));
+            let mut told = 0;
+            for _ in 0..300 {
+                let view = world.table.view();
+                let likely = balancer.likely_next(&view);
+                let Pick::To(picked) = balancer.pick(Instant::ZERO, &Request::plain(), &view) else { panic!("a pick") };
+                told += usize::from(likely.is_some());
+                assert!(likely.is_none_or(|two| two.contains(&picked)), "{picked:?}, not {likely:?}");
+                world.table.on_sent(picked);
+            }
+            assert!(told > 250, "it can nearly always tell: {told}");
+        }
+    }
+
+    #[derive(Debug)]
+    struct NoDraws;
+
+    impl Bits for NoDraws {
+        fn next_u64(&mut self) -> u64 {
+            unreachable!("nobody asks the world's own balancer")
+        }
     }
 }
