@@ -504,8 +504,10 @@ mod tests {
                 }
             }
             assert_eq!(fold.up_count, fold.up.iter().filter(|up| **up).count() as u64);
-            let all = fold.unevenness(|count, _| count.in_window).map(|found| (found.max_over_mean, found.cv));
-            assert_eq!(fold.since_last_window(), all);
+            let facts = |found: Unevenness| (found.max_over_mean, found.min_over_mean, found.cv, found.jain);
+            let all = fold.unevenness(|count, _| count.in_window).map(facts);
+            assert_eq!(fold.unevenness_of_touched().map(facts), all);
+            assert_eq!(fold.since_last_window(), all.map(|(max_over_mean, _, cv, _)| (max_over_mean, cv)));
             assert!(fold.counts.iter().all(|count| count.in_window == 0), "each window begins empty");
         }
     }
