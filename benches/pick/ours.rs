@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use plimsoll::base::id::{Address, EndpointId, RegionId, ZoneId};
-use plimsoll::base::time::{Duration, Instant};
+use plimsoll::base::time::Instant;
 use plimsoll::policy::balancer::catalog::{Context, Spec};
 use plimsoll::policy::balancer::{Balancer, Feedback, Pick, Request};
 use plimsoll::policy::endpoints::{Endpoints, Listing, SuspectRule, Table};
@@ -163,7 +163,7 @@ impl Client {
         let (keyed, open) = (row.keyed, Vec::new());
         let mut client = Client { table, balancer, only_picks, keyed, now, open, next: 0, keys };
         for _ in 0..open_calls(endpoints) {
-            let sent = client.send(now, &mut Request::plain());
+            let sent = client.send::<false, false>(now, &mut Request::plain());
             client.open.push((sent, now));
         }
         client
@@ -175,11 +175,43 @@ impl Client {
         self.calls(once);
     }
 
+    /// So many calls, a microsecond apart: each is sent, and the oldest open one ends. What is the same for all calls is
+    /// looked at before them: it is no part of a pick.
+    pub fn calls(&mut self, count: u64) {
+        match (self.keyed, self.only_picks) {
+            (false, false) => self.run::<false, false>(count),
+            (false, true) => self.run::<false, true>(count),
+            (true, false) => self.run::<true, false>(count),
+            (true, true) => self.run::<true, true>(count),
+        }
+    }
+
+    fn run<const KEYED: bool, const ONLY_PICKS: bool>(&mut self, count: u64) {
+        let mut request = Request::plain();
+        let mut open = std::mem::take(&mut self.open);
+        let (mut now, mut next, mut left) = (self.now, self.next, count as usize);
+        while left > 0 {
+            let lap = left.min(open.len() - next);
+            for oldest in &mut open[next..next + lap] {
+                now = Instant::from_nanos(now.as_nanos() + 1_000);
+                let sent = self.send::<KEYED, ONLY_PICKS>(now, &mut request);
+                let (endpoint, at) = std::mem::replace(oldest, (sent, now));
+                self.end::<ONLY_PICKS>(now, endpoint, at);
+            }
+            (left, next) = (left - lap, (next + lap) % open.len());
+        }
+        (self.now, self.next, self.open) = (now, next, open);
+    }
+
     /// Makes a key, asks and counts. Making a key is no part of a pick, so only calls that have one make one, here and in
     /// the crates beside us.
     #[inline(always)]
-    fn send(&mut self, now: Instant, request: &mut Request<'_>) -> EndpointId {
-        if self.keyed {
+    fn send<const KEYED: bool, const ONLY_PICKS: bool>(
+        &mut self,
+        now: Instant,
+        request: &mut Request<'_>,
+    ) -> EndpointId {
+        if KEYED {
             request.random = self.keys.next();
             request.hash = Some(request.random);
         }
@@ -187,30 +219,23 @@ impl Client {
             panic!("somebody is always ready");
         };
         black_box(self.table.send_to(endpoint).map_or(0, |address| address.0));
-        if !self.only_picks {
+        if !ONLY_PICKS {
             self.balancer.on_feedback(now, &Feedback::Sent { endpoint }, &self.table.view());
         }
         endpoint
     }
 
-    /// So many calls, a microsecond apart: each is sent, and the oldest open one ends.
-    pub fn calls(&mut self, count: u64) {
-        let mut request = Request::plain();
-        let (mut now, mut next) = (self.now, self.next);
-        for _ in 0..count {
-            now += Duration::from_nanos(1_000);
-            let sent = self.send(now, &mut request);
-            let (endpoint, at) = std::mem::replace(&mut self.open[next], (sent, now));
-            next = if next + 1 == self.open.len() { 0 } else { next + 1 };
-            self.table.on_ended(endpoint);
-            if !self.only_picks {
-                let done = Feedback::Done { endpoint, took: now - at, outcome: Ok(()), load: None };
-                self.balancer.on_feedback(now, &done, &self.table.view());
-                while let Some(want) = self.balancer.poll_want() {
-                    black_box(want);
-                }
-            }
+    /// Counts and tells.
+    #[inline(always)]
+    fn end<const ONLY_PICKS: bool>(&mut self, now: Instant, endpoint: EndpointId, at: Instant) {
+        self.table.on_ended(endpoint);
+        if ONLY_PICKS {
+            return;
         }
-        (self.now, self.next) = (now, next);
+        let done = Feedback::Done { endpoint, took: now - at, outcome: Ok(()), load: None };
+        self.balancer.on_feedback(now, &done, &self.table.view());
+        while let Some(want) = self.balancer.poll_want() {
+            black_box(want);
+        }
     }
 }

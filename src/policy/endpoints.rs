@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use prefetch_index::prefetch_index;
-
 use crate::base::id::{Address, EndpointId, RegionId, ZoneId};
 use crate::base::time::Instant;
 
@@ -107,17 +105,10 @@ impl<'a> Endpoints<'a> {
         self.table.in_flight(id)
     }
 
-    /// It is soon to be asked how many attempts are open on the endpoint: fetched into the processor's caches, and
-    /// nothing else.
-    #[inline]
-    pub fn prefetch(&self, id: EndpointId) {
-        prefetch_index(self.table.open.as_slice(), id.slot());
-    }
-
-    /// Whoever has this place now. There must have been somebody.
+    /// Whoever has this place now; `None` if nobody ever had it.
     #[inline(always)]
-    pub fn at_slot(&self, slot: u32) -> EndpointId {
-        EndpointId::new(slot, self.table.open[slot as usize].state >> 1)
+    pub fn at_slot(&self, slot: usize) -> Option<EndpointId> {
+        self.table.open.get(slot).map(|open| EndpointId::new(slot as u32, open.generation))
     }
 
     /// What is known of an endpoint; `None` if it is gone.
@@ -160,6 +151,10 @@ pub struct Table {
     entries: Vec<Endpoint>,
     /// What every call asks of them, packed: a large fleet's entries do not fit in a processor's cache.
     open: Vec<Open>,
+    /// Whether each can be picked.
+    pickable: Vec<bool>,
+    /// Where each can be reached; empty as long as that is the number of its place, as in a fleet that never changed.
+    addresses: Vec<Address>,
     free: Vec<u32>,
     /// `slot + 1` by address; 0 is none.
     by_address: Vec<u32>,
@@ -169,29 +164,17 @@ pub struct Table {
     suspects: SuspectRule,
 }
 
-/// Attempts open on an endpoint, and where they go. Twelve bytes, because those of a large fleet hardly fit in a
-/// processor's cache.
+/// Attempts open on an endpoint. Eight bytes, because those of a large fleet hardly fit in a processor's cache.
 #[derive(Debug, Clone, Copy)]
 struct Open {
     in_flight: u32,
-    /// Twice the generation, and 1 if it can be picked.
-    state: u32,
-    address: Address,
+    generation: u32,
 }
 
 impl Open {
     #[inline(always)]
     fn is_of(&self, id: EndpointId) -> bool {
-        self.state >> 1 == id.generation()
-    }
-
-    #[inline(always)]
-    fn is_pickable(&self, id: EndpointId) -> bool {
-        self.state == id.generation() << 1 | 1
-    }
-
-    fn set_pickable(&mut self, pickable: bool) {
-        self.state = self.state & !1 | u32::from(pickable);
+        self.generation == id.generation()
     }
 }
 
@@ -269,12 +252,27 @@ impl Table {
     /// True if the endpoint can be picked.
     #[inline]
     pub fn is_ready(&self, id: EndpointId) -> bool {
-        self.open.get(id.slot()).is_some_and(|open| open.is_pickable(id))
+        self.open.get(id.slot()).is_some_and(|open| open.is_of(id)) && self.pickable[id.slot()]
     }
 
     /// Where an endpoint can be reached; `None` if it is gone. Of what every call asks, which is likely to be at hand.
     pub fn address(&self, id: EndpointId) -> Option<Address> {
-        self.open.get(id.slot()).filter(|open| open.is_of(id)).map(|open| open.address)
+        self.open.get(id.slot()).filter(|open| open.is_of(id)).map(|_| self.address_of(id.slot()))
+    }
+
+    #[inline(always)]
+    fn address_of(&self, slot: usize) -> Address {
+        self.addresses.get(slot).copied().unwrap_or(Address(slot as u32))
+    }
+
+    fn set_address(&mut self, slot: usize, address: Address) {
+        if self.addresses.is_empty() {
+            if address.index() == slot {
+                return;
+            }
+            self.addresses = (0..self.entries.len() as u32).map(Address).collect();
+        }
+        self.addresses[slot] = address;
     }
 
     /// The endpoint at this address.
@@ -352,14 +350,19 @@ impl Table {
             listing: place as u32,
             listed: true,
         };
-        let open = Open { in_flight: 0, state: generation << 1, address: listing.address };
+        let open = Open { in_flight: 0, generation };
         if slot as usize == self.entries.len() {
             self.entries.push(entry);
             self.open.push(open);
+            self.pickable.push(false);
+            if !self.addresses.is_empty() {
+                self.addresses.push(listing.address);
+            }
         } else {
             self.entries[slot as usize] = entry;
             self.open[slot as usize] = open;
         }
+        self.set_address(slot as usize, listing.address);
         let address = listing.address.index();
         if self.by_address.len() <= address {
             self.by_address.resize(address + 1, 0);
@@ -372,7 +375,7 @@ impl Table {
     fn leave(&mut self, id: EndpointId) {
         let entry = &self.entries[id.slot()];
         self.by_address[entry.address.index()] = 0;
-        self.open[id.slot()].set_pickable(false);
+        self.pickable[id.slot()] = false;
         // An attempt that is still open names the old generation and finds nothing, so the place can be reused.
         self.free.push(id.slot() as u32);
     }
@@ -434,7 +437,7 @@ impl Table {
     pub fn send_to(&mut self, id: EndpointId) -> Option<Address> {
         let open = self.open.get_mut(id.slot()).filter(|open| open.is_of(id))?;
         open.in_flight += 1;
-        Some(open.address)
+        Some(self.address_of(id.slot()))
     }
 
     /// An attempt was sent.
@@ -449,7 +452,7 @@ impl Table {
         let open = &mut self.open[id.slot()];
         if open.is_of(id) {
             debug_assert!(open.in_flight > 0, "in-flight never goes below zero");
-            open.in_flight = open.in_flight.saturating_sub(1);
+            open.in_flight = open.in_flight.wrapping_sub(1);
         }
     }
 
@@ -476,7 +479,7 @@ impl Table {
                     Health::Suspect => suspect_ok,
                     Health::Failed => false,
                 };
-            self.open[id.slot()].set_pickable(pickable);
+            self.pickable[id.slot()] = pickable;
             if pickable {
                 ready.push(*id);
             }
@@ -522,6 +525,21 @@ mod tests {
         let change = table.update([listing(1, 7), listing(2, 1)].into());
         assert_ne!(change.joined, vec![ids[1]], "an id is never used twice");
         assert!(table.get(ids[1]).is_none() && table.name(change.joined[0]) == "10.0.0.2:80");
+    }
+
+    #[test]
+    fn calls_go_where_the_list_says_in_any_order() {
+        let mut table = Table::new(SuspectRule::LastResort);
+        for addresses in [&[0, 1, 2][..], &[0, 1, 2, 3], &[0, 2, 3, 9], &[2, 1, 9, 7, 4], &[0, 1, 2, 3]] {
+            table.update(addresses.iter().map(|address| listing(*address, 1)).collect());
+            for (id, address) in table.members.clone().into_iter().zip(addresses) {
+                assert_eq!(table.send_to(id), Some(Address(*address)), "of {addresses:?}");
+                assert_eq!((table.address(id), table.at(Address(*address))), (Some(Address(*address)), Some(id)));
+            }
+        }
+        let (mut table, ids) = self::table(&[7, 5, 6]);
+        let sent: Vec<_> = ids.into_iter().filter_map(|id| table.send_to(id)).collect();
+        assert_eq!(sent, [7, 5, 6].map(Address));
     }
 
     #[test]

@@ -199,6 +199,19 @@ pub trait Score: Send {
     /// The load, lower is better. Some published algorithms change their state by looking (Finagle's and
     /// tower's peak EWMA), so it is `&mut self`; the others promise not to.
     fn load(&mut self, now: Instant, endpoint: EndpointId, endpoints: &Endpoints<'_>) -> f64;
+
+    /// True if the load of the second is lower than that of the first, which is looked at first.
+    #[inline]
+    fn is_second_lower(
+        &mut self,
+        now: Instant,
+        first: EndpointId,
+        second: EndpointId,
+        endpoints: &Endpoints<'_>,
+    ) -> bool {
+        let first = self.load(now, first, endpoints);
+        self.load(now, second, endpoints) < first
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::places::Places;
 use crate::base::id::EndpointId;
 use crate::base::rand::{Bits, Rand};
 use crate::base::time::Instant;
@@ -19,20 +20,15 @@ pub enum Sampling {
 }
 
 impl Sampling {
-    /// Two of two or more. Two draws.
+    /// Two of `n`, 2 or more. Two draws.
     #[inline(always)]
-    fn two(self, among: &[EndpointId], bits: &mut impl Bits) -> (EndpointId, EndpointId) {
-        let n = among.len() as u64;
-        let (a, b) = match self {
+    fn two(self, n: u64, bits: &mut impl Bits) -> (u64, u64) {
+        match self {
             Sampling::Replacement => (bits.below(n), bits.below(n)),
             Sampling::Distinct => bits.two_below(n),
-        };
-        (among[a as usize], among[b as usize])
+        }
     }
 }
-
-/// Fewer endpoints than these fit in the processor's caches anyway.
-const LARGE: usize = 1_000;
 
 /// Draws that were looked at before.
 struct Known([u64; 2]);
@@ -54,12 +50,16 @@ pub struct Choices<S, R = Rand> {
     rand: R,
     /// Places drawn for one pick, in rising order.
     drawn: Vec<u64>,
+    ready: Places,
+    /// Whether two are drawn, of more than one.
+    draws_two: bool,
 }
 
 impl<S: Score, R: Bits> Choices<S, R> {
     /// `choices` is 2 or more.
     pub fn new(choices: u32, sampling: Sampling, score: S, rand: R) -> Self {
-        Choices { choices: choices as usize, sampling, score, rand, drawn: Vec::with_capacity(choices as usize) }
+        let drawn = Vec::with_capacity(choices as usize);
+        Choices { choices: choices as usize, sampling, score, rand, drawn, ready: Places::default(), draws_two: false }
     }
 
     /// What is compared.
@@ -80,24 +80,15 @@ impl<S: Score, R: Bits> Choices<S, R> {
     /// Draws two of two or more.
     #[inline]
     pub fn draw_two(&mut self, among: &[EndpointId]) -> (EndpointId, EndpointId) {
-        self.sampling.two(among, &mut self.rand)
+        let (a, b) = self.sampling.two(among.len() as u64, &mut self.rand);
+        (among[a as usize], among[b as usize])
     }
 
-    /// The two of a later pick are known where its draws are: a large fleet does not fit in the processor's caches, and
-    /// what they are compared by is fetched early. Nothing else comes of it: what was picked is handed on.
-    #[inline(never)]
-    fn fetch_two(&self, picked: EndpointId, endpoints: &Endpoints<'_>) -> Pick {
-        self.two_of_later(1, endpoints).into_iter().flatten().for_each(|id| endpoints.prefetch(id));
-        Pick::To(picked)
-    }
-
-    /// The two that will be compared after `picks` more picks, if two is what is compared and the draws are made already.
-    fn two_of_later(&self, picks: usize, endpoints: &Endpoints<'_>) -> Option<[EndpointId; 2]> {
-        if self.choices != 2 || endpoints.ready.len() < 2 {
-            return None;
-        }
-        let (a, b) = self.sampling.two(endpoints.ready, &mut Known(self.rand.ahead(2 * picks)?));
-        Some([a, b])
+    /// The two ready endpoints that two draws stand for.
+    #[inline(always)]
+    fn two_of(&self, draws: [u64; 2], endpoints: &Endpoints<'_>) -> Option<(EndpointId, EndpointId)> {
+        let (a, b) = self.sampling.two(endpoints.ready.len() as u64, &mut Known(draws));
+        Some((self.ready.at(a, endpoints)?, self.ready.at(b, endpoints)?))
     }
 
     #[inline(never)]
@@ -112,9 +103,8 @@ impl<S: Score, R: Bits> Choices<S, R> {
     /// The one of two with the lower score; the first if they are equal.
     #[inline]
     pub fn less_loaded(&mut self, now: Instant, a: EndpointId, b: EndpointId, endpoints: &Endpoints<'_>) -> EndpointId {
-        let (load_a, load_b) = (self.score.load(now, a, endpoints), self.score.load(now, b, endpoints));
         // Nobody can predict which, least of all the processor.
-        std::hint::select_unpredictable(load_b < load_a, b, a)
+        std::hint::select_unpredictable(self.score.is_second_lower(now, a, b, endpoints), b, a)
     }
 
     #[inline(never)]
@@ -156,17 +146,16 @@ impl<S: Score, R: Bits> Choices<S, R> {
 impl<S: Score, R: Bits + Send> Balancer for Choices<S, R> {
     fn on_endpoints(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
         self.score.on_endpoints(now, endpoints);
+        self.ready = Places::of(endpoints);
+        self.draws_two = self.choices == 2 && self.ready.are_several();
     }
 
     fn pick(&mut self, now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        let ready = endpoints.ready;
-        if ready.len() > 1
-            && self.choices == 2
+        if self.draws_two
             && let Some(draws) = self.rand.made()
+            && let Some((a, b)) = self.two_of(draws, endpoints)
         {
-            let (a, b) = self.sampling.two(ready, &mut Known(draws));
-            let pick = self.less_loaded(now, a, b, endpoints);
-            return if ready.len() < LARGE { Pick::To(pick) } else { self.fetch_two(pick, endpoints) };
+            return Pick::To(self.less_loaded(now, a, b, endpoints));
         }
         self.pick_slowly(now, endpoints)
     }
@@ -176,7 +165,8 @@ impl<S: Score, R: Bits + Send> Balancer for Choices<S, R> {
     }
 
     fn likely_next(&self, endpoints: &Endpoints<'_>) -> Option<[EndpointId; 2]> {
-        self.two_of_later(0, endpoints)
+        let draws = self.rand.ahead().filter(|_| self.draws_two)?;
+        self.two_of(draws, endpoints).map(|(a, b)| [a, b])
     }
 
     fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>, _endpoints: &Endpoints<'_>) {
@@ -268,6 +258,7 @@ mod tests {
             let rand = Seed::new(1).stream("likely");
             let mut balancer = Choices::new(2, sampling, InFlight, rand);
             let mut world = World::seeded(1, &[1; 50], |_| Box::new(Choices::new(2, sampling, InFlight, NoDraws)));
+            balancer.on_endpoints(Instant::ZERO, &world.table.view());
             let mut told = 0;
             for _ in 0..300 {
                 let view = world.table.view();

@@ -12,6 +12,7 @@ pub mod lalb;
 pub mod least_request;
 pub mod p2c_memory;
 pub mod peak_ewma;
+pub mod places;
 pub mod random;
 pub mod weighted_random;
 pub mod weighted_response_time;

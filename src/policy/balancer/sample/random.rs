@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::places::Places;
 use crate::base::rand::{Bits, Rand, below};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
@@ -22,28 +23,31 @@ pub struct Config {}
 impl Config {
     /// The balancer of one client.
     pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
-        Box::new(Random { rand: context.seed.stream("random") })
+        Box::new(Random { rand: context.seed.stream("random"), places: Places::default() })
     }
 }
 
 #[derive(Debug)]
 struct Random {
     rand: Rand,
+    places: Places,
 }
 
 impl Balancer for Random {
-    fn on_endpoints(&mut self, _now: Instant, _endpoints: &Endpoints<'_>) {}
+    fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
+        self.places = Places::of(endpoints);
+    }
 
     fn only_picks(&self) -> bool {
         true
     }
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        let ready = endpoints.ready;
-        if ready.len() > 1
+        if self.places.are_several()
             && let Some([draw]) = self.rand.made()
+            && let Some(id) = self.places.at(below(draw, endpoints.ready.len() as u64), endpoints)
         {
-            return Pick::To(ready[below(draw, ready.len() as u64) as usize]);
+            return Pick::To(id);
         }
         self.pick_slowly(endpoints)
     }

@@ -64,6 +64,9 @@ enum Chances {
 #[derive(Debug)]
 struct Table {
     columns: Vec<Column>,
+    /// The slot of each column's own endpoint; empty where that is the number of the column, as in a fleet that never
+    /// changed.
+    own: Vec<u32>,
     /// By column: the lower half of the share that its own endpoint has. One draw in 2^32 has to look.
     own_low: Vec<u32>,
 }
@@ -73,9 +76,7 @@ struct Table {
 struct Column {
     /// The upper half of the share of its own endpoint, in parts of 2^64.
     own_high: u32,
-    /// The slot of its own endpoint. Not the id, because the rest of that is read where the call is counted.
-    own: u32,
-    /// The slot of the one whose the rest is.
+    /// The slot of the one whose the rest is. Not the id, because what else is in that is read where the call is counted.
     other: u32,
 }
 
@@ -85,15 +86,14 @@ impl Table {
         let columns = alias(&weighted.weights);
         // A column that is all its own names itself twice, so the share that does not fit does not matter.
         let share = |own: u64| u64::try_from((u128::from(own) << 64) / height).unwrap_or(u64::MAX);
-        let slot = |place: usize| weighted.ids[place].slot() as u32;
-        let column = |(place, (own, other)): (usize, &(u64, u32))| Column {
-            own_high: (share(*own) >> 32) as u32,
-            own: slot(place),
-            other: slot(*other as usize),
-        };
+        let slots: Vec<u32> = weighted.ids.iter().map(|id| id.slot() as u32).collect();
+        let column =
+            |(own, other): &(u64, u32)| Column { own_high: (share(*own) >> 32) as u32, other: slots[*other as usize] };
+        let are_in_place = slots.iter().zip(0..).all(|(slot, number)| *slot == number);
         Table {
             own_low: columns.iter().map(|(own, _)| share(*own) as u32).collect(),
-            columns: columns.iter().enumerate().map(column).collect(),
+            columns: columns.iter().map(column).collect(),
+            own: if are_in_place { vec![] } else { slots },
         }
     }
 
@@ -108,7 +108,8 @@ impl Table {
         // Taken once in 2^32 draws, so that nothing else depends on it.
         let is_own =
             if high == column.own_high { (depth as u32) < self.own_low[place] } else { high < column.own_high };
-        std::hint::select_unpredictable(is_own, column.own, column.other)
+        let own = self.own.get(place).copied().unwrap_or(place as u32);
+        std::hint::select_unpredictable(is_own, own, column.other)
     }
 }
 
@@ -155,8 +156,9 @@ impl Balancer for WeightedRandom {
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         if let Chances::Alias(table) = &self.chances
             && let Some([draw]) = self.rand.made()
+            && let Some(id) = endpoints.at_slot(table.at(draw) as usize)
         {
-            return Pick::To(endpoints.at_slot(table.at(draw)));
+            return Pick::To(id);
         }
         self.pick_slowly(endpoints)
     }
@@ -173,7 +175,10 @@ impl WeightedRandom {
         let n = self.ids.len() as u64;
         let place = match &self.chances {
             Chances::Equal => self.rand.below(n) as usize,
-            Chances::Alias(table) => return Pick::To(endpoints.at_slot(table.at(self.rand.next_u64()))),
+            Chances::Alias(table) => {
+                let slot = table.at(self.rand.next_u64());
+                return endpoints.at_slot(slot as usize).map_or_else(|| Pick::nobody(endpoints), Pick::To);
+            }
             Chances::PrefixSums(sums) => {
                 let draw = self.rand.below(sums[sums.len() - 1]);
                 sums.partition_point(|sum| *sum <= draw)

@@ -21,4 +21,16 @@ impl Score for InFlight {
     fn load(&mut self, _now: Instant, endpoint: EndpointId, endpoints: &Endpoints<'_>) -> f64 {
         f64::from(endpoints.in_flight(endpoint))
     }
+
+    /// As of the loads, which are whole numbers.
+    #[inline]
+    fn is_second_lower(
+        &mut self,
+        _now: Instant,
+        first: EndpointId,
+        second: EndpointId,
+        endpoints: &Endpoints<'_>,
+    ) -> bool {
+        endpoints.in_flight(second) < endpoints.in_flight(first)
+    }
 }
