@@ -163,4 +163,20 @@ mod tests {
         assert_eq!(size_of::<crate::sim::call::OpenCall>(), 64);
         assert_eq!(size_of::<crate::sim::server::Backend>(), 128);
     }
+
+    #[test]
+    fn the_news_that_a_client_has_gone_is_taken_once_and_only_when_it_arrives() {
+        let at = Instant::from_nanos;
+        let attempt = AttemptId { slot: 0, generation: 0, number: 0 };
+        let mut flight = Flight::new(at(5), attempt, 0, BackendId(0));
+        assert_eq!(flight.took(at(9)), Duration::from_nanos(4));
+        assert!(!flight.take_news(at(5)) && !flight.is_forgotten(), "its client is there");
+        flight.abandon();
+        assert!(flight.is_forgotten() && !flight.take_news(at(5)), "nobody tells the backend");
+        flight.cancel_at(at(20));
+        assert!(!flight.is_forgotten(), "the backend will be told");
+        assert!(!flight.take_news(at(19)), "of somebody who had this place before");
+        assert!(flight.take_news(at(20)) && flight.is_forgotten());
+        assert!(!flight.take_news(at(20)), "it is told once");
+    }
 }
