@@ -222,6 +222,22 @@ fn weight_0_takes_all_calls_away() {
 }
 
 #[test]
+fn weight_0_from_the_start_is_the_same_and_of_all_is_none() {
+    let near = |near: u32, far: u32, balancer: &str| {
+        let file = fleet(&format!("[contenders]\nit = {{ balancer = {balancer} }}"));
+        let file = file.replace("name = 'near'", &format!("name = 'near'\nweight = {near}"));
+        let study = run(&plan(&file.replace("name = 'far'", &format!("name = 'far'\nweight = {far}"))));
+        known(&runs(&study, "it")[0], "share.near")
+    };
+    for balancer in ["'wrr_smooth'", "'wrr_edf'", "'weighted_random'", "'least_connections'", "'hash_ring_vnodes'"] {
+        assert_eq!(near(0, 3, balancer), 0.0, "{balancer}");
+        let even = near(0, 0, balancer);
+        assert!((even - 0.5).abs() < 0.12, "{balancer}, all of weight 0: {even}");
+    }
+    assert!((near(0, 3, "'round_robin'") - 0.5).abs() < 0.01, "turns look at no weights");
+}
+
+#[test]
 fn who_prefers_the_near_follows_the_label_and_not_the_cable() {
     // The near zone always has somebody: one that was given up is not trusted at once.
     let labels = [

@@ -143,7 +143,7 @@ pub struct Backends {
     /// How many.
     #[serde(default = "one")]
     pub count: u32,
-    /// Weight of each, for balancers that look at it.
+    /// Weight of each, for balancers that look at it, 0 to 1,000,000; 0 takes no calls there unless all weigh 0.
     #[serde(default = "one")]
     pub weight: u32,
     /// Calls that each serves at once.

@@ -191,8 +191,8 @@ fn check(group: &Backends, node: &Node<'_, '_>, file: &Sections, findings: &mut 
         let message = format!("`workers` is {}, and must be 1 to {MOST_WORKERS}", group.workers);
         refuse(["workers", ""], message, "write `workers = 4`: calls that each backend serves at once");
     }
-    if group.weight == 0 || group.weight > MOST_WEIGHT {
-        let message = format!("`weight` is {}, and must be 1 to {MOST_WEIGHT}", group.weight);
+    if group.weight > MOST_WEIGHT {
+        let message = format!("`weight` is {}, and must be 0 to {MOST_WEIGHT}", group.weight);
         refuse(["weight", ""], message, "write `weight = 1`: weights matter relative to each other");
     }
     if group.service.mean().is_none() {

@@ -138,7 +138,8 @@ fn keys_of_a_run(plan: &Plan, calls: f64) -> f64 {
 /// change, and for long where each client has its own opinion of who is ready.
 fn tables_of_a_run(plan: &Plan) -> f64 {
     let clients = f64::from(plan.client_count());
-    let weight: f64 = plan.backends.iter().map(|group| f64::from(group.capacity) * f64::from(group.weight)).sum();
+    let weight: f64 =
+        plan.backends.iter().map(|group| f64::from(group.capacity) * f64::from(group.weight.max(1))).sum();
     let table = |contender: &ContenderPlan| {
         let spec = contender.channel.balancer.listed().and_then(|spec| serde_json::to_value(spec).ok());
         let tables = Tables::of(&spec.unwrap_or_default(), weight);
