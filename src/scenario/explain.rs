@@ -90,8 +90,7 @@ fn unknown_member(message: &str, place: &Place) -> Option<Finding> {
         None => format!("known here: {}", listed(&known, "and")),
     };
     let ambiguous = AMBIGUOUS.iter().find(|(name, _)| *name == wrong).filter(|_| what == "balancer");
-    let spellings = catalogue.map_or(&[][..], |catalogue| catalogue.aliases);
-    let help = match (ambiguous, near_member(wrong, &known, spellings)) {
+    let help = match (ambiguous, near_member(wrong, &known, catalogue)) {
         (Some((_, meanings)), _) => format!("say which one is meant: {meanings}"),
         (None, Some(near)) => format!("did you mean `{near}`? Otherwise choose another; {all}"),
         (None, None) => format!("choose another; {all}"),
@@ -104,16 +103,14 @@ fn unknown_member(message: &str, place: &Place) -> Option<Finding> {
     Some(Finding::error(span, message, help).label(label))
 }
 
-/// The member that was probably meant, also when its alias was.
-fn near_member<'k>(
-    wrong: &str,
-    known: &[&'k str],
-    aliases: &'static [(&'static str, &[&'static str])],
-) -> Option<&'k str> {
+/// The member that was probably meant, also when its alias was, or the preset.
+fn near_member<'k>(wrong: &str, known: &[&'k str], catalogue: Option<&'static Catalogue>) -> Option<&'k str> {
+    let (aliases, presets) = catalogue.map_or_else(Default::default, |found| (found.aliases, found.presets));
     let spellings = aliases.iter().flat_map(|(_, aliases)| aliases.iter().copied());
-    let near = nearest(wrong, known.iter().copied().chain(spellings))?;
+    let presets = || presets.iter().map(|(name, _)| *name);
+    let near = nearest(wrong, known.iter().copied().chain(spellings).chain(presets()))?;
     let member = aliases.iter().find(|(_, aliases)| aliases.contains(&near)).map_or(near, |(name, _)| name);
-    known.iter().copied().find(|name| *name == member)
+    known.iter().copied().chain(presets()).find(|name| *name == member)
 }
 
 fn wrong_type(message: &str, place: &Place) -> Option<Finding> {
@@ -238,6 +235,7 @@ fn quoted(text: &str) -> Vec<&str> {
 struct Catalogue {
     names: &'static [&'static str],
     aliases: &'static [(&'static str, &'static [&'static str])],
+    presets: &'static [(&'static str, &'static str)],
     what: &'static str,
     list: &'static str,
 }
@@ -245,7 +243,13 @@ struct Catalogue {
 /// A row for a catalogue: its type, and what `plimsoll list` calls it, if it lists it.
 macro_rules! catalogue {
     ($Type:ty, $list:literal) => {
-        Catalogue { names: <$Type>::NAMES, aliases: <$Type>::ALIASES, what: <$Type>::WHAT, list: $list }
+        Catalogue {
+            names: <$Type>::NAMES,
+            aliases: <$Type>::ALIASES,
+            presets: <$Type>::PRESETS,
+            what: <$Type>::WHAT,
+            list: $list,
+        }
     };
 }
 
@@ -276,7 +280,11 @@ const LATER: &[(&str, &str)] = &[
 const AMBIGUOUS: &[(&str, &str)] = &[
     ("weighted_round_robin", "in gRPC weights from load reports, `orca_wrr`, elsewhere static weights, `wrr_smooth`"),
     ("ewma", "plain averages of the latency, or those that follow peaks, `peak_ewma`"),
-    ("p2c_ewma", "go-zero's, `gozero_p2c`, Kratos', `kratos_p2c`, or by peaks of the latency, `peak_ewma`"),
+    (
+        "p2c_ewma",
+        "go-zero's, `gozero.p2c_ewma`, Kratos', `kratos.p2c_ewma`, brpc's, `brpc.p2c_ewma`, or by peaks of the latency as \
+         in tower, `peak_ewma`",
+    ),
     ("la", "in brpc a policy by latency, `lalb`, elsewhere one by locality, `locality_first`"),
     ("locality_aware", "in brpc a policy by latency, `lalb`, elsewhere one by locality, `locality_first`"),
 ];

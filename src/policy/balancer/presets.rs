@@ -32,9 +32,10 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("alb.lor", r#"{ "least_connections": {} }"#),
     ("alb.round_robin", r#"{ "round_robin": {} }"#),
     ("alb.weighted_random", r#"{ "weighted_random": {} }"#),
-    // brpc: docs/cn/client.md. Its `la` is `lalb`.
+    // brpc: docs/cn/client.md. Its `la` is `lalb`; its `p2c` is in `p2c_ewma_load_balancer.cpp`.
     ("brpc.c_ketama", r#"{ "ketama_md5": {} }"#),
     ("brpc.p2c", r#"{ "peak_ewma": { "variant": "brpc", "failure_penalty": "500ms" } }"#),
+    ("brpc.p2c_ewma", r#"{ "peak_ewma": { "variant": "brpc", "failure_penalty": "500ms" } }"#),
     ("brpc.random", r#"{ "random": {} }"#),
     ("brpc.rr", r#"{ "round_robin": {} }"#),
     ("brpc.wr", r#"{ "weighted_random": {} }"#),
