@@ -131,6 +131,7 @@ fn in_words(said: &str) -> String {
         "u16" => numbers("65535"),
         "u32" => numbers("4294967295"),
         "u64" | "usize" => numbers("18446744073709551615"),
+        "f64" => "a number like 0.5".to_owned(),
         "a string" => "text in quotation marks".to_owned(),
         "a boolean" => "true or false".to_owned(),
         "a sequence" => "a list `[…]`".to_owned(),

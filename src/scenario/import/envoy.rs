@@ -295,7 +295,7 @@ fn bounded(layout: Native, bound: Option<At<u64>>, reading: &mut Reading<'_>) ->
         None => layout,
         Some(factor) => {
             let given = vec![
-                ("factor", Native::plain(factor.at.clone(), factor.value as f64 / 100.0)),
+                ("factor", Native::plain(factor.at.clone(), format!("{}%", factor.value))),
                 ("walk", Native::plain(factor.at.clone(), "envoy")),
                 ("layout", layout),
             ];

@@ -11,7 +11,10 @@
 //! Fails when: each client sees a small part of the load, because it bounds its own attempts only; the factor is
 //! near 1, because most calls then leave the endpoint of their key.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::loads::Loads;
 use super::owners::{Layout, PointHash};
@@ -88,8 +91,9 @@ impl Keys {
 }
 
 /// More than 1 and at most 1000, in whole millionths: bounds are compared as integers, so no rounding decides a pick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(try_from = "f64", into = "f64")]
+/// Written `1.25`, or `"125%"` as HAProxy and Envoy count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(into = "f64")]
 pub struct Factor {
     millionths: u64,
 }
@@ -109,6 +113,61 @@ impl TryFrom<f64> for Factor {
             return Ok(Factor { millionths: millionths as u64 });
         }
         Err(format!("a bound is more than 1 and at most 1000 times the fair share, not {factor}; 1.25 is usual"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Factor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Factor, D::Error> {
+        deserializer.deserialize_any(Written)
+    }
+}
+
+impl schemars::JsonSchema for Factor {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "bound".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "anyOf": [
+                { "type": "number", "exclusiveMinimum": 1, "exclusiveMaximum": PERCENT },
+                { "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?%$" },
+            ],
+        })
+    }
+}
+
+/// A factor as it is written.
+struct Written;
+
+impl Visitor<'_> for Written {
+    type Value = Factor;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a factor like 1.25 or \"125%\"")
+    }
+
+    fn visit_f64<E: Error>(self, factor: f64) -> Result<Factor, E> {
+        if factor >= PERCENT {
+            let said = format_args!("is {factor} times the fair share meant? That bounds nothing: write \"{factor}%\"");
+            return Err(E::custom(said));
+        }
+        Factor::try_from(factor).map_err(E::custom)
+    }
+
+    fn visit_i64<E: Error>(self, factor: i64) -> Result<Factor, E> {
+        self.visit_f64(factor as f64)
+    }
+
+    fn visit_u64<E: Error>(self, factor: u64) -> Result<Factor, E> {
+        self.visit_f64(factor as f64)
+    }
+
+    fn visit_str<E: Error>(self, factor: &str) -> Result<Factor, E> {
+        let digits = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let number = factor.strip_suffix('%').filter(digits).and_then(|percent| percent.parse::<f64>().ok());
+        let number = number.ok_or_else(|| E::custom(format_args!("\"{factor}\" is no factor: write 1.25 or \"125%\"")));
+        Factor::try_from(number? / 100.0).map_err(E::custom)
     }
 }
 
@@ -293,6 +352,9 @@ impl Bits for Jumps {
 /// A factor of 1 in millionths.
 const ONE: u64 = 1_000_000;
 
+/// A number from here on is a percentage that forgot its sign: nobody would ask for a bound that never binds.
+const PERCENT: f64 = 100.0;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -437,9 +499,15 @@ mod tests {
     #[test]
     fn a_factor_is_more_than_one() {
         let message = |text| toml::from_str::<Config>(text).unwrap_err().message().to_owned();
-        for wrong in ["factor = 1.0", "factor = 0.5", "factor = nan", "factor = 1001.0"] {
-            assert!(message(wrong).contains("more than 1 and at most 1000"), "{wrong}");
+        for wrong in
+            ["factor = 1.0", "factor = 1", "factor = 0.5", "factor = nan", "factor = '100%'", "factor = '100001%'"]
+        {
+            assert!(message(wrong).contains("more than 1 and at most 1000"), "{wrong}: {}", message(wrong));
         }
+        assert!(message("factor = 125").ends_with("write \"125%\""), "{}", message("factor = 125"));
+        assert!(message("factor = '1.25'").contains("write 1.25 or \"125%\""));
+        let percent = toml::from_str::<Config>("factor = '112.5%'").unwrap();
+        assert_eq!(f64::from(percent.factor), 1.125);
         let read = toml::from_str::<Config>("factor = 2\nlayout = { maglev = { table_size = 13 } }").unwrap();
         assert_eq!((f64::from(read.factor), read.layout.layout()), (2.0, Layout::Maglev(13)));
         assert!(message("layout = 'jump'").contains("expected one of `hash_ring_vnodes`, `ring_hash`, `maglev`"));

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Reward, draw, softmax};
 use crate::base::id::EndpointId;
+use crate::base::quantity::Ratio;
 use crate::base::rand::Rand;
 use crate::base::slots::Slots;
 use crate::base::time::{Duration, Instant};
@@ -28,6 +29,7 @@ use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request};
 pub struct Config {
     /// How far an answer moves a weight, 0 to 1.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub alpha: f64,
     /// The higher, the less weights matter: above 0.
     #[serde(deserialize_with = "above_zero")]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Reward;
 use crate::base::id::EndpointId;
+use crate::base::quantity::Ratio;
 use crate::base::rand::{Bits, Chance, Rand};
 use crate::base::slots::Slots;
 use crate::base::time::Instant;
@@ -26,14 +27,17 @@ use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request};
 pub struct Config {
     /// Share of calls that explore, 0 to 1.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub epsilon: f64,
     /// How an average moves.
     pub step: Step,
     /// With `step = "constant"`: the share of the difference, 0 to 1.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub alpha: f64,
     /// Average of an endpoint that has not answered yet: 1 is the best there is, so it is tried soon.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub initial: f64,
     /// Averages are divided by the open calls plus one, so that the best is not buried before it answers.
     pub count_open: bool,

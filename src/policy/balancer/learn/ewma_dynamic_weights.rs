@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Reward, draw};
 use crate::base::id::EndpointId;
+use crate::base::quantity::Ratio;
 use crate::base::rand::Rand;
 use crate::base::slots::Slots;
 use crate::base::status::Cause;
@@ -28,12 +29,15 @@ use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request};
 pub struct Config {
     /// How much the success ratio counts, 0 to 1; speed counts for the rest.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub accuracy: f64,
     /// How far an answer moves a weight, 0 to 1.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub alpha: f64,
     /// Weights stay at or above this, 0 to 1.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub floor: f64,
     /// Answers of which the success ratio is taken, 1 to 10000.
     #[serde(deserialize_with = "samples")]

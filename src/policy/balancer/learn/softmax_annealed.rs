@@ -15,6 +15,7 @@ use super::epsilon_greedy::Arm;
 use super::{Reward, draw, softmax};
 use crate::base::id::EndpointId;
 use crate::base::math;
+use crate::base::quantity::Ratio;
 use crate::base::rand::Rand;
 use crate::base::slots::Slots;
 use crate::base::time::Instant;
@@ -32,6 +33,7 @@ pub struct Config {
     pub temperature: f64,
     /// What is left of it after each step, 0 to 1.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub gamma: f64,
     /// Temperature below which it does not fall: above 0.
     #[serde(deserialize_with = "above_zero")]
@@ -40,9 +42,11 @@ pub struct Config {
     pub step: Clock,
     /// How far an answer moves an average, 0 to 1.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub alpha: f64,
     /// Average of an endpoint that has not answered yet.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub initial: f64,
     /// When endpoints join or leave, the temperature is that of the start again.
     pub reheat_on_update: bool,

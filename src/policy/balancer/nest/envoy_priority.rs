@@ -20,6 +20,7 @@ use crate::base::rand::{Bits, Rand};
 use crate::base::status::Cause;
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::{Context, Spec};
+use crate::policy::balancer::read;
 use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want};
 
 /// Parameters of `envoy_priority`.
@@ -32,12 +33,12 @@ pub struct Config {
     pub by: By,
     /// How many times its part a level can bear, in percent: 100 or more.
     #[serde(deserialize_with = "factor")]
-    #[schemars(range(min = 100))]
+    #[schemars(schema_with = "read::percent_schema")]
     pub overprovisioning: u32,
     /// Share of ready endpoints, in percent, below which a level panics while all levels together cannot bear the
     /// load; 0 is never.
     #[serde(deserialize_with = "percent")]
-    #[schemars(range(max = 100))]
+    #[schemars(schema_with = "read::percent_schema")]
     pub panic_threshold: u32,
     /// A level in panic fails its calls.
     pub fail_traffic_on_panic: bool,
@@ -192,7 +193,7 @@ impl EnvoyPriority {
 }
 
 fn factor<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let percent = u32::deserialize(deserializer)?;
+    let percent = read::percent(deserializer)?;
     if (100..=100_000).contains(&percent) {
         return Ok(percent);
     }
@@ -200,7 +201,7 @@ fn factor<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::E
 }
 
 fn percent<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let percent = u32::deserialize(deserializer)?;
+    let percent = read::percent(deserializer)?;
     if percent <= 100 {
         return Ok(percent);
     }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::weighted_target::Child;
 use crate::base::id::EndpointId;
 use crate::base::math;
+use crate::base::quantity::Ratio;
 use crate::base::slots::Slots;
 use crate::base::time::{Duration, Instant};
 use crate::policy::balancer::catalog::{Context, Spec};
@@ -39,6 +40,7 @@ pub struct Config {
     pub aggression: f64,
     /// Envoy: the least factor, 0 to 1.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub min_weight: f64,
     /// Endpoints of the first list do not warm up until they have failed once (HAProxy, ALB). In Envoy they do, all
     /// alike.

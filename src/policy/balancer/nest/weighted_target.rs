@@ -17,6 +17,7 @@ use crate::base::id::EndpointId;
 use crate::base::rand::{Bits, Rand};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::{Context, Spec};
+use crate::policy::balancer::read;
 use crate::policy::balancer::sample::{choices, least_request};
 use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want};
 
@@ -34,7 +35,8 @@ pub struct Config {
     pub split: Split,
     /// How many times its part a group can bear, in percent (Envoy: 140): with fewer ready than that leaves, it weighs
     /// less. Without it a group weighs all or nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "read::some_percent", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "read::percent_schema")]
     pub overprovisioning: Option<u32>,
 }
 

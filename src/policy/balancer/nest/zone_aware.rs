@@ -15,6 +15,7 @@ use crate::base::id::EndpointId;
 use crate::base::rand::{Bits, Rand};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::{Context, Spec};
+use crate::policy::balancer::read;
 use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want};
 
 /// Parameters of `zone_aware`.
@@ -29,7 +30,7 @@ pub struct Config {
     pub min_cluster_size: u32,
     /// Share of ready endpoints, in percent, below which calls are not routed by zone: 0 to 100.
     #[serde(deserialize_with = "percent")]
-    #[schemars(range(max = 100))]
+    #[schemars(schema_with = "read::percent_schema")]
     pub panic_threshold: u32,
 }
 
@@ -181,7 +182,7 @@ impl Balancer for ZoneAware {
 }
 
 fn percent<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let percent = u32::deserialize(deserializer)?;
+    let percent = read::percent(deserializer)?;
     if percent <= 100 {
         return Ok(percent);
     }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::bounds::above_zero as some_time;
 use crate::base::id::EndpointId;
 use crate::base::math;
+use crate::base::quantity::Ratio;
 use crate::base::rand::{Bits, Rand};
 use crate::base::slots::Slots;
 use crate::base::status::Cause;
@@ -39,12 +40,14 @@ pub struct Config {
     pub clients: Option<u32>,
     /// How much of an average the newest value is, 0 to 1.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub smoothing: f64,
     /// Rates are for this stretch of time.
     #[serde(deserialize_with = "some_time")]
     pub interval: Duration,
     /// What remains of a rate that was too high, 0 to 1.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub beta: f64,
     /// How fast a rate grows with the cube of the time in ms since it was too high.
     #[serde(deserialize_with = "above_zero")]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::bounds::above_zero as some_time;
 use crate::base::id::EndpointId;
+use crate::base::quantity::Ratio;
 use crate::base::rand::{Bits, Rand};
 use crate::base::slots::Slots;
 use crate::base::status::{Cause, Outcome};
@@ -29,9 +30,11 @@ use crate::policy::balancer::{Balancer, Endpoints, Feedback, LoadReport, Pick, R
 pub struct Config {
     /// An endpoint that says it is fuller than this is drawn past, 0 to 1.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub max_utilization: f64,
     /// An endpoint with a larger share of connection errors is drawn past, 0 to 1.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub max_errors: f64,
     /// Pairs that are drawn at most; then the better of the last is taken anyway.
     #[serde(deserialize_with = "one_or_more")]

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::bounds::above_zero as some_time;
 use crate::base::id::EndpointId;
+use crate::base::quantity::Ratio;
 use crate::base::rand::{Bits, Chance, Rand};
 use crate::base::slots::Slots;
 use crate::base::status::{Cause, Outcome};
@@ -48,6 +49,7 @@ pub struct Config {
     pub probe_age: Duration,
     /// A server with more calls in flight than this share of the answers of late is hot, 0 to 1.
     #[serde(deserialize_with = "share")]
+    #[schemars(with = "Ratio")]
     pub q_rif: f64,
     /// An answer that takes longer is not used.
     #[serde(deserialize_with = "some_time")]
