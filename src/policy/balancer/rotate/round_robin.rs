@@ -87,6 +87,14 @@ mod tests {
     }
 
     #[test]
+    fn starting_anew_has_two_names() {
+        for name in ["restart", "rerandomise"] {
+            let config: Config = serde_json::from_str(&format!(r#"{{ "on_update": "{name}" }}"#)).unwrap();
+            assert_eq!(config, Config::default(), "{name}");
+        }
+    }
+
+    #[test]
     fn a_random_start_differs_between_clients() {
         let starts: std::collections::BTreeSet<String> = (0..20)
             .map(|seed| World::seeded(seed, &[1; 5], |context| Config::default().build(context)).picks(1))

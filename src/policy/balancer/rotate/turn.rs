@@ -19,8 +19,9 @@ pub enum Start {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnUpdate {
-    /// Start anew, as gRPC's new picker does.
+    /// Start anew, as gRPC's new picker does; `rerandomise` is the same.
     #[default]
+    #[serde(alias = "rerandomise")]
     Restart,
     /// Go on counting; the one behind a removed endpoint gets a pick more.
     Keep,
