@@ -22,7 +22,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "pick_first": { "shuffle": "uniform" } }"#,
     r#"{ "pick_first": { "shuffle": "weighted" } }"#,
     r#"{ "round_robin": { "start": "zero", "on_update": "keep" } }"#,
-    r#"{ "wrr_smooth": { "on_reweight": "reset" } }"#,
+    r#"{ "wrr_smooth": { "on_reweight": "reset", "max_fails": 2 } }"#,
     r#"{ "wrr_edf": { "refresh": "fixed", "start": "zero", "skip_equal": false } }"#,
     r#"{ "wrr_edf": { "start": "seed_mod" } }"#,
     r#"{ "wrr_edf": { "start": "uniform" } }"#,

@@ -92,7 +92,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("nginx.least_conn", r#"{ "least_connections": { "ties": "smooth_wrr" } }"#),
     ("nginx.random", r#"{ "weighted_random": {} }"#),
     ("nginx.random_two", r#"{ "least_request": { "weights": "respect", "sampling": "distinct" } }"#),
-    ("nginx.round_robin", r#"{ "wrr_smooth": {} }"#),
+    ("nginx.round_robin", r#"{ "wrr_smooth": { "max_fails": 1 } }"#),
     // What nobody ships: upper bounds.
     ("oracle.jsq", r#"{ "oracle": {} }"#),
     ("oracle.least_work", r#"{ "oracle": { "sees": "work" } }"#),

@@ -3,23 +3,26 @@
 //! Every endpoint earns its weight at every pick; the richest is picked and pays what all have earned.
 //!
 //! Origin: NGINX `ngx_http_upstream_round_robin.c`, there the default; Kratos `wrr`, Dubbo `roundrobin`.
-//! Observes: static weights.
+//! Observes: static weights; with `max_fails` attempts that got no answer.
 //! Cost: O(n) a pick until the sequence has come back to where it began, after sum/gcd of the weights; from then
 //! on the recorded sequence is played, O(1) a pick, 4 bytes a pick of it. Long ones (above 8,192 picks and above
 //! 4 n) are not recorded.
 //! Draws: none.
 //! Fails when: many clients start together, because all of them begin with the heaviest endpoint; endpoints
 //! differ in more than their weights say.
+//!
+//! NGINX also leaves out for a while whoever failed `max_fails` times (`fail_timeout`): that is a breaker, and not here.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::id::EndpointId;
+use crate::base::status::Cause;
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::weights::Weighted;
-use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
+use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request};
 
 /// Parameters of `wrr_smooth`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -27,6 +30,9 @@ use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
 pub struct Config {
     /// What happens to what an endpoint has earned when its weight changes.
     pub on_reweight: OnReweight,
+    /// NGINX: an attempt that gets no answer takes `weight / max_fails`, rounded down, from what its endpoint earns at a
+    /// pick, down to nothing; each pick gives 1 back. 0: failures change nothing.
+    pub max_fails: u32,
 }
 
 /// What happens to what an endpoint has earned when its weight changes.
@@ -55,6 +61,8 @@ struct Smooth {
     /// What listed endpoints that cannot be picked had earned: NGINX's skipped peers do not accumulate, and keep it.
     parked: Vec<Row>,
     total: i64,
+    /// True while somebody earns less than its weight, because it failed.
+    impaired: bool,
     tape: Tape,
 }
 
@@ -62,6 +70,8 @@ struct Smooth {
 struct Row {
     id: EndpointId,
     weight: i64,
+    /// What it earns at a pick: its weight, or less since it failed.
+    effective: i64,
     current: i64,
 }
 
@@ -104,6 +114,37 @@ impl Smooth {
         best
     }
 
+    /// A turn while somebody earns less than its weight (`ngx_http_upstream_get_peer`).
+    #[cold]
+    fn step_impaired(&mut self) -> usize {
+        let (mut best, mut most, mut total) = (0, i64::MIN, 0);
+        for (i, row) in self.rows.iter_mut().enumerate() {
+            row.current += row.effective;
+            total += row.effective;
+            row.effective = row.weight.min(row.effective + 1);
+            if row.current > most {
+                (best, most) = (i, row.current);
+            }
+        }
+        self.rows[best].current -= total;
+        self.impaired = self.rows.iter().any(|row| row.effective < row.weight);
+        if !self.impaired {
+            self.begin_tape();
+        }
+        best
+    }
+
+    /// An attempt got no answer (`ngx_http_upstream_free_round_robin_peer`).
+    fn note_failure(&mut self, endpoint: EndpointId) {
+        let lost = i64::from(self.config.max_fails);
+        let Some(place) = self.rows.iter().position(|row| row.id == endpoint && row.weight >= lost) else { return };
+        self.settle();
+        self.begin_tape();
+        self.impaired = true;
+        let row = &mut self.rows[place];
+        row.effective = (row.effective - row.weight / lost).max(0);
+    }
+
     fn record(&mut self, best: usize) {
         if self.tape.period == 0 {
             return;
@@ -138,9 +179,12 @@ impl Balancer for Smooth {
         for (id, weight) in weighted.ids.iter().zip(&weighted.weights) {
             let weight = i64::from(*weight);
             let keeps = |row: &Row| self.config.on_reweight == OnReweight::Keep || row.weight == weight;
-            let current = known.remove(id).filter(keeps).map_or(0, |row| row.current);
-            self.rows.push(Row { id: *id, weight, current });
+            let before = known.remove(id);
+            let current = before.filter(keeps).map_or(0, |row| row.current);
+            let effective = before.filter(|row| row.weight == weight).map_or(weight, |row| row.effective);
+            self.rows.push(Row { id: *id, weight, effective, current });
         }
+        self.impaired = self.rows.iter().any(|row| row.effective < row.weight);
         self.parked = endpoints.members.iter().filter_map(|id| known.remove(id)).collect();
         let divisor = self.rows.first().map_or(1, |row| row.weight / i64::from(weighted.reduced()[0]));
         let period = self.total / divisor;
@@ -150,7 +194,7 @@ impl Balancer for Smooth {
     }
 
     fn only_picks(&self) -> bool {
-        true
+        self.config.max_fails == 0
     }
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
@@ -163,6 +207,10 @@ impl Balancer for Smooth {
             [] => Pick::nobody(endpoints),
             // It would earn its weight and pay it.
             [only] => Pick::To(only.id),
+            _ if self.impaired => {
+                let best = self.step_impaired();
+                Pick::To(self.rows[best].id)
+            }
             _ => {
                 let best = self.step();
                 self.record(best);
@@ -171,9 +219,18 @@ impl Balancer for Smooth {
         }
     }
 
+    fn on_feedback(&mut self, _now: Instant, feedback: &Feedback<'_>, _endpoints: &Endpoints<'_>) {
+        if let Feedback::Done { endpoint, outcome: Err(failure), .. } = *feedback
+            && self.config.max_fails > 0
+            && matches!(failure.cause, Cause::Connection | Cause::Deadline)
+        {
+            self.note_failure(endpoint);
+        }
+    }
+
     fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
         for row in &self.rows {
-            visit("weight", row.id, row.weight as f64);
+            visit("weight", row.id, row.effective as f64);
         }
     }
 }
@@ -183,6 +240,8 @@ const TAPE_MAX: i64 = 8_192;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::status::Failure;
+    use crate::base::time::Duration;
     use crate::policy::balancer::testing::{World, letters, listing};
     use crate::policy::endpoints::Health;
 
@@ -251,12 +310,52 @@ mod tests {
     #[test]
     fn a_new_weight_keeps_or_resets() {
         for (on_reweight, expected) in [(OnReweight::Keep, "AC"), (OnReweight::Reset, "AA")] {
-            let mut world = World::weighted(&[5, 1, 1], &Config { on_reweight });
+            let mut world = World::weighted(&[5, 1, 1], &Config { on_reweight, ..Config::default() });
             world.picks(3);
             world.list(vec![listing(0, 6), listing(1, 2), listing(2, 2)]);
             world.list(vec![listing(0, 5), listing(1, 1), listing(2, 1)]);
             assert_eq!(letters(&world.picks(2)), expected, "{on_reweight:?}");
         }
+    }
+
+    #[test]
+    fn who_gives_no_answer_earns_less_for_a_while() {
+        // By hand, as in `ngx_http_upstream_get_peer`: A earns 0 after its failure, then 1, 2, 3, 4 and 5 again.
+        let mut world = World::weighted(&[5, 1, 1], &Config { max_fails: 1, ..Config::default() });
+        let fail = |world: &mut World, cause| {
+            world.sent(world.id(0));
+            world.done(0, Duration::ZERO, Err(Failure::of(cause)));
+        };
+        assert_eq!(letters(&world.picks(1)), "A");
+        fail(&mut world, Cause::Connection);
+        assert_eq!(letters(&world.picks(7)), "BCBAACA");
+
+        // A third of its weight at each failure; an answer is an answer, and a call given up says nothing.
+        let mut world = World::weighted(&[3, 1], &Config { max_fails: 3, ..Config::default() });
+        for cause in [Cause::Backend, Cause::Cancelled, Cause::QueueFull] {
+            fail(&mut world, cause);
+        }
+        assert_eq!(letters(&world.picks(8)), "AABAAABA");
+        fail(&mut world, Cause::Deadline);
+        fail(&mut world, Cause::Deadline);
+        // It earns 1, 2, then 3: (1, 1), (1, 2), (4, 1) and on as ever.
+        assert_eq!(letters(&world.picks(4)), "ABAA");
+
+        let mut world = World::weighted(&[3, 1], &Config::default());
+        fail(&mut world, Cause::Connection);
+        assert_eq!(letters(&world.picks(4)), "AABA", "without `max_fails`");
+    }
+
+    #[test]
+    fn once_recovered_it_plays_its_sequence_again_and_a_recorded_one_stops_for_a_failure() {
+        let mut world = World::weighted(&[5, 3, 2], &Config { max_fails: 1, ..Config::default() });
+        world.picks(25);
+        world.sent(world.id(0));
+        world.done(0, Duration::ZERO, Err(Failure::of(Cause::Connection)));
+        let counts = world.counts(1_000);
+        assert!(counts[0] < 500 && counts[0] > 480, "five turns of earning less, and no more: {counts:?}");
+        let cycle = world.picks(10);
+        assert_eq!(world.picks(20), cycle.repeat(2), "it comes round again");
     }
 
     #[test]
