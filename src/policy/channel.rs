@@ -282,7 +282,8 @@ impl Channel {
 
     #[inline(always)]
     fn send(&mut self, now: Instant, slot: u32, endpoint: EndpointId) {
-        debug_assert!(self.table.is_ready(endpoint), "a balancer picks only who is ready");
+        // In panic health does not count (`Endpoints::in_panic`).
+        debug_assert!(self.table.is_connected(endpoint), "a balancer picks only who is connected");
         for guard in &mut self.guards {
             if let Admit::No(cause) = guard.admit(now, endpoint) {
                 return self.attempt_failed(now, slot, Failure::of(cause), false);

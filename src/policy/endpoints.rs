@@ -96,6 +96,8 @@ pub struct Endpoints<'a> {
     pub members: &'a [EndpointId],
     /// Those of them that can be picked, in the same order.
     pub ready: &'a [EndpointId],
+    /// In panic whoever is connected can be picked, whatever its health.
+    pub in_panic: bool,
 }
 
 impl<'a> Endpoints<'a> {
@@ -122,7 +124,7 @@ impl<'a> Endpoints<'a> {
     where
         'a: 'b,
     {
-        Endpoints { table: self.table, members, ready }
+        Endpoints { table: self.table, members, ready, in_panic: self.in_panic }
     }
 
     /// True if some member is connecting, so that a call may wait.
@@ -141,7 +143,7 @@ impl<'a> Endpoints<'a> {
     /// True if the endpoint can be picked.
     #[inline]
     pub fn is_ready(&self, id: EndpointId) -> bool {
-        self.table.is_ready(id)
+        self.table.is_ready(id) || (self.in_panic && self.table.is_connected(id))
     }
 }
 
@@ -220,7 +222,7 @@ impl Table {
     /// The view of the whole table.
     #[inline]
     pub fn view(&self) -> Endpoints<'_> {
-        Endpoints { table: self, members: &self.members, ready: &self.ready }
+        Endpoints { table: self, members: &self.members, ready: &self.ready, in_panic: false }
     }
 
     /// What is known of an endpoint; `None` if it is gone.
@@ -253,6 +255,11 @@ impl Table {
     #[inline]
     pub fn is_ready(&self, id: EndpointId) -> bool {
         self.open.get(id.slot()).is_some_and(|open| open.is_of(id)) && self.pickable[id.slot()]
+    }
+
+    /// True if calls would reach the endpoint, though its health may speak against it.
+    pub fn is_connected(&self, id: EndpointId) -> bool {
+        self.get(id).is_some_and(|entry| entry.connectivity == Connectivity::Ready)
     }
 
     /// Where an endpoint can be reached; `None` if it is gone. Of what every call asks, which is likely to be at hand.

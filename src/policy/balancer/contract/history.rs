@@ -74,6 +74,8 @@ fn context(seed: u64) -> Context {
 
 struct Life {
     world: World,
+    /// Whoever is connected may be picked, though it is not healthy.
+    may_panic: bool,
     script: Rand,
     listings: Vec<Listing>,
     next_address: u32,
@@ -106,6 +108,7 @@ impl Life {
         let world = World::of(listings.clone(), balancer);
         let mut life = Life {
             world,
+            may_panic: subject.may_panic(),
             script,
             listings,
             next_address: first,
@@ -155,7 +158,8 @@ impl Life {
             self.waiting.push(request.random);
         }
         let Pick::To(id) = pick else { return Ok(()) };
-        if !self.world.table.view().ready.contains(&id) {
+        let table = &self.world.table;
+        if !(table.view().ready.contains(&id) || self.may_panic && table.is_connected(id)) {
             let state = self.world.table.get(id).map_or("has left", |_| "is not ready");
             return Err(format!("it picked {id:?}, which {state}"));
         }

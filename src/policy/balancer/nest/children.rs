@@ -35,18 +35,38 @@ impl Children {
     /// Shares the endpoints out, and tells the children for whom something has changed. A group that has lost all
     /// its endpoints stays, empty.
     pub fn on_endpoints(&mut self, now: Instant, endpoints: &Endpoints<'_>, group_of: impl Fn(&Endpoint) -> u32) {
-        for child in self.groups.values_mut() {
+        self.on_endpoints_with_panic(now, endpoints, group_of, |_| false);
+    }
+
+    /// The same; the children of groups in panic are shown whoever is connected as ready.
+    pub fn on_endpoints_with_panic(
+        &mut self,
+        now: Instant,
+        endpoints: &Endpoints<'_>,
+        group_of: impl Fn(&Endpoint) -> u32,
+        panics: impl Fn(u32) -> bool,
+    ) {
+        for (group, child) in &mut self.groups {
             child.begin();
+            child.in_panic = panics(*group);
         }
         for endpoint in endpoints.members.iter().filter_map(|id| endpoints.get(*id)) {
             let group = group_of(endpoint);
             self.owners.insert(endpoint.id, group);
             let context = &self.context;
-            let build = || Child::new(self.spec.build(&context.child(&format!("child/{group}"))));
-            self.groups.entry(group).or_insert_with(build).next.push(Sight::of(endpoint));
+            let build = || {
+                let child = Child::new(self.spec.build(&context.child(&format!("child/{group}"))));
+                Child { in_panic: panics(group), ..child }
+            };
+            let child = self.groups.entry(group).or_insert_with(build);
+            child.next.push(Sight::of(endpoint));
+            if child.in_panic && endpoints.table.is_connected(endpoint.id) {
+                child.next_ready.push(endpoint.id);
+            }
         }
         for id in endpoints.ready {
-            if let Some(child) = self.owners.get(*id).and_then(|group| self.groups.get_mut(group)) {
+            let child = self.owners.get(*id).and_then(|group| self.groups.get_mut(group));
+            if let Some(child) = child.filter(|child| !child.in_panic) {
                 child.next_ready.push(*id);
             }
         }
@@ -121,6 +141,8 @@ pub struct Child {
     balancer: Box<dyn Balancer>,
     members: Vec<EndpointId>,
     ready: Vec<EndpointId>,
+    /// Whoever is connected counts as ready.
+    in_panic: bool,
     /// What the child was last told of each member.
     told: Vec<Sight>,
     /// What it is to be told, while the endpoints are being shared out.
@@ -148,7 +170,8 @@ impl Sight {
 impl Child {
     /// A child that has been told nothing yet.
     pub fn new(balancer: Box<dyn Balancer>) -> Child {
-        Child { balancer, members: vec![], ready: vec![], told: vec![], next: vec![], next_ready: vec![] }
+        let (members, ready) = (vec![], vec![]);
+        Child { balancer, members, ready, in_panic: false, told: vec![], next: vec![], next_ready: vec![] }
     }
 
     /// Its endpoints, in the order of the list.
@@ -172,18 +195,21 @@ impl Child {
 
     /// Asks it.
     pub fn pick(&mut self, now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        self.balancer.pick(now, request, &endpoints.narrowed(&self.members, &self.ready))
+        let Child { balancer, members, ready, in_panic, .. } = self;
+        balancer.pick(now, request, &seen(endpoints, members, ready, *in_panic))
     }
 
     /// Brings it what was learned.
     pub fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>, endpoints: &Endpoints<'_>) {
-        self.balancer.on_feedback(now, feedback, &endpoints.narrowed(&self.members, &self.ready));
+        let Child { balancer, members, ready, in_panic, .. } = self;
+        balancer.on_feedback(now, feedback, &seen(endpoints, members, ready, *in_panic));
     }
 
     /// Wakes it, if its time has come.
     pub fn on_timeout(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
         if self.balancer.next_timeout().is_some_and(|at| at <= now) {
-            self.balancer.on_timeout(now, &endpoints.narrowed(&self.members, &self.ready));
+            let Child { balancer, members, ready, in_panic, .. } = self;
+            balancer.on_timeout(now, &seen(endpoints, members, ready, *in_panic));
         }
     }
 
@@ -211,7 +237,8 @@ impl Child {
         std::mem::swap(&mut self.next_ready, &mut self.ready);
         self.members.clear();
         self.members.extend(self.told.iter().map(|sight| sight.id));
-        self.balancer.on_endpoints(now, &endpoints.narrowed(&self.members, &self.ready));
+        let Child { balancer, members, ready, in_panic, .. } = self;
+        balancer.on_endpoints(now, &seen(endpoints, members, ready, *in_panic));
     }
 
     /// How many of its endpoints are thought to serve: those that are ready and, where the child connects only
@@ -221,6 +248,16 @@ impl Child {
         let idle = if connects_all { 0 } else { self.told.iter().filter(untried).count() };
         self.ready.len() + idle
     }
+}
+
+/// What a child is shown: its own endpoints, and in panic whoever is connected as ready.
+fn seen<'b>(
+    endpoints: &Endpoints<'b>,
+    members: &'b [EndpointId],
+    ready: &'b [EndpointId],
+    in_panic: bool,
+) -> Endpoints<'b> {
+    Endpoints { in_panic: in_panic || endpoints.in_panic, ..endpoints.narrowed(members, ready) }
 }
 
 impl std::fmt::Debug for Child {

@@ -8,8 +8,9 @@
 //! Fails when: fewer than 1/1.4 of a level are ready, because its callers then reach the next level at once, near or
 //! far; many levels are half ready, because all together panic.
 //!
-//! In panic Envoy sends calls to hosts that are not healthy too; here a balancer picks only who is ready, so panic
-//! moves the shares of the levels and a level without anyone ready fails its part.
+//! In panic a level's calls go to whoever is connected, whatever its health; where nobody is, its part fails.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,7 @@ use crate::base::time::Instant;
 use crate::policy::balancer::catalog::{Context, Spec};
 use crate::policy::balancer::read;
 use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want};
+use crate::policy::endpoints::{Connectivity, Health};
 
 /// Parameters of `envoy_priority`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -128,21 +130,25 @@ fn split(parts: impl Iterator<Item = u64> + Clone, all: u64) -> Vec<u64> {
 impl Balancer for EnvoyPriority {
     fn on_endpoints(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
         let by = self.config.by;
-        self.children.on_endpoints(now, endpoints, |endpoint| by.group(endpoint));
-        let ranked = by.ranked(&self.children, endpoints, &self.context);
-        let connects_all = self.children.connects_all();
-        let hosts = |number: &u32| {
-            let child = self.children.get(*number).expect("a level has a child");
-            Hosts { ready: child.serving(connects_all) as u64, all: child.members().len() as u64 }
+        let hosts = self.count(endpoints);
+        let shares = |levels: &[Hosts]| {
+            let Config { overprovisioning, panic_threshold, .. } = self.config;
+            shares(levels, u64::from(overprovisioning), u64::from(panic_threshold))
         };
-        let hosts: Vec<Hosts> = ranked.iter().map(hosts).collect();
-        let Config { overprovisioning, panic_threshold, .. } = self.config;
-        let shares = shares(&hosts, u64::from(overprovisioning), u64::from(panic_threshold));
+        // Who panics does not depend on the order of the levels; who is first of them on what the children hold.
+        let panics = shares(&hosts.values().copied().collect::<Vec<_>>()).into_iter().map(|share| share.panics);
+        let panics: BTreeMap<u32, bool> = hosts.keys().copied().zip(panics).collect();
+        let to_all =
+            |level: u32| !self.config.fail_traffic_on_panic && panics.get(&level).is_some_and(|panics| *panics);
+        self.children.on_endpoints_with_panic(now, endpoints, |endpoint| by.group(endpoint), to_all);
+        let ranked = by.ranked(&self.children, endpoints, &self.context);
+        let shares = shares(&ranked.iter().map(|level| hosts[level]).collect::<Vec<_>>());
         self.levels = ranked.into_iter().zip(shares).collect();
     }
 
     fn pick(&mut self, now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        if endpoints.ready.is_empty() && self.children.connects_all() {
+        let to_all = !self.config.fail_traffic_on_panic && self.levels.iter().any(|(_, share)| share.panics);
+        if endpoints.ready.is_empty() && self.children.connects_all() && !to_all {
             return Pick::nobody(endpoints);
         }
         let Some((number, share)) = self.draw() else { return Pick::nobody(endpoints) };
@@ -178,6 +184,20 @@ impl Balancer for EnvoyPriority {
 }
 
 impl EnvoyPriority {
+    /// The endpoints of each level: all, and those that are thought to serve.
+    fn count(&self, endpoints: &Endpoints<'_>) -> BTreeMap<u32, Hosts> {
+        let mut levels = BTreeMap::new();
+        let connects_all = self.children.connects_all();
+        for endpoint in endpoints.members.iter().filter_map(|id| endpoints.get(*id)) {
+            let untried = endpoint.connectivity == Connectivity::Idle && endpoint.health == Health::Healthy;
+            let serves = endpoints.is_ready(endpoint.id) || (!connects_all && untried);
+            let hosts = levels.entry(self.config.by.group(endpoint)).or_insert(Hosts { ready: 0, all: 0 });
+            hosts.ready += u64::from(serves);
+            hosts.all += 1;
+        }
+        levels
+    }
+
     fn draw(&mut self) -> Option<(u32, Share)> {
         if let Some(level) = self.levels.iter().find(|(_, share)| share.percent == 100) {
             return Some(*level);
@@ -284,6 +304,32 @@ mod tests {
         fail(&mut world, 0..5);
         let spilled = far(&mut world);
         assert!((2_850..3_150).contains(&spilled), "{spilled} where 30 % are expected");
+    }
+
+    #[test]
+    fn in_panic_health_does_not_count_and_connections_do() {
+        for child in [r#""round_robin""#, r#""ring_hash""#, r#""least_connections""#] {
+            let mut world = world(&serde_json::from_str(&format!(r#"{{ "child": {child} }}"#)).unwrap());
+            let used = |world: &mut World| {
+                let mut used: Vec<usize> = (0..400).map(|i| world.pick_hash(crate::base::rand::mix(i))).collect();
+                used.sort_unstable();
+                used.dedup();
+                used
+            };
+            fail(&mut world, 0..8);
+            fail(&mut world, 10..18);
+            // 20 % of each level are healthy: both panic, and all hosts of both are used …
+            assert_eq!(used(&mut world), (0..20).collect::<Vec<_>>(), "{child}");
+            // … also where nobody at all is healthy, but for those without a connection …
+            fail(&mut world, 0..20);
+            world.connectivity(3, Connectivity::TransientFailure);
+            let connected: Vec<usize> = (0..20).filter(|place| *place != 3).collect();
+            assert_eq!(used(&mut world), connected, "{child}");
+            // … until enough are healthy again.
+            world.connectivity(3, Connectivity::Ready);
+            (0..20).for_each(|place| world.health(place, if place < 8 { Health::Healthy } else { Health::Failed }));
+            assert_eq!(used(&mut world), (0..8).collect::<Vec<_>>(), "{child}");
+        }
     }
 
     #[test]

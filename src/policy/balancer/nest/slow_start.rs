@@ -157,7 +157,7 @@ impl SlowStart {
             self.config.weight(endpoint.weight, age)
         };
         let table = endpoints.table.reweighted(fine);
-        let shown = Endpoints { table: &table, members: endpoints.members, ready: endpoints.ready };
+        let shown = Endpoints { table: &table, ..*endpoints };
         self.child.on_endpoints(now, &shown);
         let step = self.config.step.as_nanos();
         self.next = Some(Instant::from_nanos((now.as_nanos() / step + 1).saturating_mul(step)));
