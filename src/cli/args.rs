@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::Exit;
 use crate::base::quantity::Bytes;
-use crate::scenario::resolve::Options;
+use crate::scenario::resolve::{MOST_SEEDS, Options};
 
 /// Which load-balancing strategy keeps a gRPC fleet above water, and will tomorrow's change still?
 #[derive(Debug, Parser)]
@@ -85,7 +85,7 @@ pub(super) struct RunOptions {
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub(super) out: PathBuf,
     /// Replications, instead of the file's
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SEEDS)))]
     pub(super) seeds: Option<u32>,
     /// First seed
     #[arg(long, value_name = "S", default_value_t = 1)]

@@ -23,6 +23,7 @@ use super::read::Reader;
 use super::schema;
 use super::tree::{self, MOST_BYTES, Node, Value, Variables};
 use super::words::{as_name, is_name};
+pub use calls::MOST_SEEDS;
 use gates::Scene;
 use sections::Sections;
 use sweep::Point;

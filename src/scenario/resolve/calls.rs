@@ -199,6 +199,6 @@ fn mix(calls: &schema::Calls, node: &Node<'_, '_>, findings: &mut Findings) -> V
 /// Longest run, and longest drain.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Most replications.
-const MOST_SEEDS: u32 = 10_000;
+pub const MOST_SEEDS: u32 = 10_000;
 /// Most keys.
 const MOST_KEYS: u64 = 1_000_000_000_000;
