@@ -236,6 +236,17 @@ fn the_plan_is_printed_and_nothing_runs() {
 }
 
 #[test]
+fn each_point_of_a_sweep_has_a_folder_of_its_name() {
+    let place = Place::new();
+    place.write("small.toml", scenario("small", 1, "") + "\n[sweep]\n\"calls.rate\" = [\"40/s\", \"80/s\"]\n");
+    place.run(&["run", "small.toml", "--out", "out", "--quiet"]).ends_with(0);
+    let folders = fs::read_dir(place.path("out")).expect("it was written");
+    let mut names: Vec<_> = folders.map(|folder| folder.expect("it is there").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["small-40-s", "small-80-s"]);
+}
+
+#[test]
 fn values_can_be_set_from_outside() {
     let place = Place::new();
     place.write("small.toml", scenario("small", 1, "").replace("80/s", "${RATE:80/s}"));

@@ -84,7 +84,7 @@ pub(super) fn each_plan(options: &RunOptions, verb: &str, mut then: impl FnMut(&
 
 /// Writes the report folder of a plan.
 pub(super) fn write_folder(options: &RunOptions, page: &Page<'_>, run_json: &str, plan: &Plan) -> Exit {
-    match folder::write(&options.out, &folder_name(plan), page, run_json) {
+    match folder::write(&options.out, &plan.name, page, run_json) {
         Ok(path) => {
             if !options.quiet && options.format == Format::Human {
                 eprintln!("report: {}", path.join("index.html").display());
@@ -97,12 +97,6 @@ pub(super) fn write_folder(options: &RunOptions, page: &Page<'_>, run_json: &str
             Exit::Environment
         }
     }
-}
-
-/// The scenario's name; a point of a sweep has a folder of its own.
-fn folder_name(plan: &Plan) -> String {
-    let points = plan.point.iter().map(|(path, value)| format!("@{path}={}", value.replace(['/', '\\'], "-per-")));
-    plan.name.clone() + &points.collect::<String>()
 }
 
 /// Reads every file, and shows everything that is wrong with any of them.

@@ -133,7 +133,7 @@ fn unfold<'t>(root: &Value<'t>, about: &About<'_>, reader: &mut Reader<'t>) -> O
     for (number, point) in points.iter().enumerate() {
         let varied = point.applied(root);
         let mut plan = resolve(varied.as_ref().unwrap_or(root), point, about, reader)?;
-        point.label(&mut plan, number);
+        point.label(&mut plan, number, &plans);
         plans.push(plan);
     }
     limits::check(&plans, &Node::root(root), about.options, &mut reader.findings);

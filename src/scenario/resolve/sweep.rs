@@ -124,15 +124,16 @@ impl<'t> Point<'t> {
         self.settings.iter().any(|setting| setting.path == path && same_value(&setting.value, value))
     }
 
-    /// Names the plan after the point.
-    pub fn label(&self, plan: &mut Plan, number: usize) {
+    /// Names the plan after the point. Its name is that of its folder, so no two have the same.
+    pub fn label(&self, plan: &mut Plan, number: usize, before: &[Plan]) {
         if self.settings.is_empty() {
             return;
         }
         plan.point = self.settings.iter().map(|setting| (setting.path.clone(), setting.text.clone())).collect();
         let slugs: Vec<String> = self.settings.iter().filter_map(|setting| as_name(&setting.text)).collect();
         let named = format!("{}-{}", plan.name, slugs.join("-"));
-        let complete = slugs.len() == self.settings.len() && named.len() <= 64;
+        let is_new = before.iter().all(|plan| plan.name != named);
+        let complete = slugs.len() == self.settings.len() && named.len() <= 64 && is_new;
         plan.name = if complete { named } else { format!("{:.50}-{}", plan.name, number + 1) };
     }
 }

@@ -188,6 +188,18 @@ fn a_sweep_is_a_grid_of_plans() {
 }
 
 #[test]
+fn no_two_points_of_a_sweep_have_the_same_name() {
+    let plans = load_with(
+        &with(&format!("{REST}[sweep]\n'calls.rate' = ['50/s', '50.0/s', '5/s', '50/s']\n")),
+        &Options::default(),
+    )
+    .plans;
+    let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+    let apart: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+    assert_eq!((names.len(), apart.len(), names[0], names[3]), (4, 4, "small-50-s", "small-4"), "{names:?}");
+}
+
+#[test]
 fn doubts_are_carried_beside_the_plan() {
     assert!(warnings(REST).is_empty());
     let one = |more: &str, part: &str| {
