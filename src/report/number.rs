@@ -60,12 +60,16 @@ pub fn decimals(value: f64) -> usize {
     }
 }
 
-/// About three digits.
+/// About three digits. Nothing that is measured comes to a billion: an interval from few seeds may.
 pub fn short(value: f64) -> String {
     if value.is_infinite() {
         return "never".to_owned();
     }
-    grouped(value, decimals(value))
+    match value {
+        value if value > 1e9 => format!(">{}", grouped(1e9, 0)),
+        value if value < -1e9 => format!("<{}", grouped(-1e9, 0)),
+        value => grouped(value, decimals(value)),
+    }
 }
 
 /// What a metric's numbers are multiplied by when shown, and the unit that they then have.
@@ -100,6 +104,11 @@ pub fn with_unit(metric: &Metric, value: f64) -> String {
 pub fn estimate(metric: &Metric, value: f64, (low, high): (f64, f64)) -> (String, String) {
     let (factor, _) = shown_unit(metric);
     let (value, half) = (value * factor, 0.5 * (high - low).abs() * factor);
+    // Two seeds may leave open everything: beyond so many times the value itself no number says more.
+    let most = MOST_TIMES * value.abs();
+    if value != 0.0 && half > most {
+        return (short(value), format!(">{}", short(most)));
+    }
     // Two digits of the uncertainty suffice, and the value has none beyond them.
     let deserved = if half > 0.0 { decimals(half).saturating_sub(1) } else { usize::MAX };
     let digits = decimals(value).min(deserved);
@@ -235,6 +244,11 @@ mod tests {
         assert_eq!(estimate("error_rate", 0.000_057_6, 0.000_196_6), "0.006 ±0.020");
         assert_eq!(estimate("error_rate", 0.030_8, 0.014_2), "3.1 ±1.4");
         assert_eq!(estimate("goodput", 8719.0, 0.0), "8,719 ±0");
+        assert_eq!(estimate("latency_p99", 8.2149, 9.4e12), "8.21 ±>8,215");
+        assert_eq!(estimate("calls", 2_500_000.0, 1_000.0), "2,500,000 ±1,000");
+        assert_eq!(with_unit(metric("latency_p99"), 9_438_341_000_858.0), ">1,000,000,000 ms");
+        assert_eq!(with_unit(metric("latency_p99"), -2e9), "<−1,000,000,000 ms");
+        assert_eq!(bare(metric("calls"), 999_999_999.0), "999,999,999");
     }
 
     #[test]
