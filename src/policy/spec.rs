@@ -1,6 +1,7 @@
 //! What a client is made of, as a scenario file says it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{balancer, hash_policy, health, limit, retry};
 use crate::base::time::Duration;
@@ -46,16 +47,55 @@ impl ChannelSpec {
     }
 }
 
-/// A configuration in few words: its name, and its parameters in parentheses.
-fn brief(value: &serde_json::Value) -> String {
-    let Some((name, parameters)) = value.as_object().and_then(|map| map.iter().next()) else {
-        return value.to_string();
-    };
-    let shown = |(key, value): (&String, &serde_json::Value)| match value {
-        serde_json::Value::Object(_) => format!("{key}={}", brief(value)),
-        serde_json::Value::String(text) => format!("{key}={text}"),
-        other => format!("{key}={other}"),
-    };
-    let inside: Vec<String> = parameters.as_object().into_iter().flatten().map(shown).collect();
-    if inside.is_empty() { name.clone() } else { format!("{name}({})", inside.join(", ")) }
+/// A configuration in few words: its name, and in parentheses the parameters that are not as they are by default.
+fn brief(value: &Value) -> String {
+    match value.as_object().map(|map| (map.len(), map.iter().next())) {
+        Some((1, Some((name, Value::Object(parameters))))) => {
+            let usual = usual(name);
+            let inside = listed(parameters.iter().filter(|(key, value)| usual.get(*key) != Some(value)));
+            if inside.is_empty() { name.clone() } else { format!("{name}({inside})") }
+        }
+        Some(_) => format!("({})", listed(value.as_object().into_iter().flatten())),
+        None => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    }
+}
+
+fn listed<'v>(parameters: impl Iterator<Item = (&'v String, &'v Value)>) -> String {
+    parameters.map(|(key, value)| format!("{key}={}", brief(value))).collect::<Vec<_>>().join(", ")
+}
+
+/// The parameters of a balancer that stands there by its bare name.
+fn usual(name: &str) -> Value {
+    let bare = serde_json::from_value::<balancer::catalog::Spec>(name.into()).and_then(serde_json::to_value);
+    bare.ok().and_then(|mut bare| bare.get_mut(name).map(Value::take)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about(balancer: &str) -> String {
+        let spec: ChannelSpec = serde_json::from_str(&format!(r#"{{ "balancer": {balancer} }}"#)).unwrap();
+        spec.about()
+    }
+
+    #[test]
+    fn what_is_usual_goes_without_saying() {
+        for (balancer, expected) in [
+            (r#""least_request""#, "least_request"),
+            (r#"{ "least_request": { "choices": 2, "sampling": "distinct" } }"#, "least_request(sampling=distinct)"),
+            (r#""grpc.ring_hash""#, "ring_hash(connect=lazy)"),
+            (r#""aperture""#, "aperture"),
+            (
+                r#"{ "locality_first": { "child": { "ring_hash": { "min_ring": 7 } }, "min_healthy": "50%" } }"#,
+                "locality_first(child=ring_hash(min_ring=7), min_healthy=50%)",
+            ),
+            (
+                r#"{ "canary": { "child": "random", "guard": { "excess": "1%", "during": "5s" } } }"#,
+                "canary(child=random, guard=(excess=1%, during=5s))",
+            ),
+        ] {
+            assert_eq!(about(balancer), expected);
+        }
+    }
 }
