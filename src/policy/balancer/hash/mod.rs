@@ -81,3 +81,60 @@ fn unowned(hash: u64, endpoints: &Endpoints<'_>) -> Pick {
 
 /// As many tries as NGINX makes before it gives the hash up.
 const TRIES: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use crate::base::rand::mix;
+    use crate::policy::balancer::catalog::Spec;
+    use crate::policy::balancer::testing::{World, listing};
+
+    /// Who has each of 2,000 keys, by address, with the endpoints in this order.
+    fn map(name: &str, order: &[u32]) -> Vec<u32> {
+        let spec: Spec = serde_json::from_str(&format!("\"{name}\"")).expect("it is in the catalogue");
+        let mut world = World::of(vec![], spec.build(&crate::policy::balancer::catalog::Context::lone(1)));
+        world.list(order.iter().map(|address| listing(*address, 1)).collect());
+        (0..2_000).map(|key| order[world.pick_hash(mix(key))]).collect()
+    }
+
+    #[test]
+    fn names_decide_and_not_the_order_of_the_list_but_where_places_are_hashed() {
+        // policies.md §14.4.
+        let (order, another) = ([0, 1, 2, 3, 4, 5], [4, 2, 0, 5, 1, 3]);
+        for name in
+            ["ring_hash", "hash_ring_vnodes", "ketama_crc32", "ketama_md5", "maglev", "rendezvous", "multi_probe"]
+        {
+            assert!(map(name, &order) == map(name, &another), "{name}");
+        }
+        for name in ["jump", "anchor", "hash_mod"] {
+            assert!(map(name, &order) != map(name, &another), "{name}");
+        }
+    }
+
+    #[test]
+    fn who_comes_back_has_its_keys_again() {
+        // policies.md §14.5.
+        let all = [0, 1, 2, 3, 4, 5];
+        for name in
+            ["ring_hash", "hash_ring_vnodes", "ketama_crc32", "ketama_md5", "maglev", "rendezvous", "multi_probe"]
+        {
+            let spec: Spec = serde_json::from_str(&format!("\"{name}\"")).expect("it is in the catalogue");
+            let mut world = World::of(vec![], spec.build(&crate::policy::balancer::catalog::Context::lone(1)));
+            let mut keys = |members: &[u32]| -> Vec<u32> {
+                world.list(members.iter().map(|address| listing(*address, 1)).collect());
+                (0..2_000).map(|key| members[world.pick_hash(mix(key))]).collect()
+            };
+            let before = keys(&all);
+            let without = keys(&[0, 1, 3, 4, 5]);
+            let moved = before.iter().zip(&without).filter(|(before, after)| **before != 2 && before != after).count();
+            // Rings whose points depend on their number, and Maglev, move keys of others too; the rest none.
+            let bound = match name {
+                "ring_hash" => 300,
+                "maglev" => 40,
+                "ketama_md5" => 300,
+                _ => 0,
+            };
+            assert!(moved <= bound, "{name}: {moved} keys of those that stayed");
+            assert!(keys(&all) == before, "{name}");
+        }
+    }
+}
