@@ -216,6 +216,14 @@ fn envoy_clusters_are_what_a_person_would_have_written() {
             "{ zone_aware = { child = { 'envoy.slow_start' = { child = 'envoy.least_request', window = '3s' } }, min_cluster_size = 3, panic_threshold = 30 } }",
         ),
         (
+            "lb_policy: RANDOM\ncommon_lb_config: { healthy_panic_threshold: { value: 30 } }\n",
+            "{ envoy_priority = { child = 'envoy.random', by = 'all', panic_threshold = 30 } }",
+        ),
+        (
+            "lb_policy: ROUND_ROBIN\ncommon_lb_config:\n  locality_weighted_lb_config: {}\n  healthy_panic_threshold: { value: 70.5 }\n",
+            "{ envoy_priority = { child = { 'envoy.locality_weighted' = { child = 'envoy.round_robin' } }, by = 'all', panic_threshold = 71 } }",
+        ),
+        (
             "lb_policy: RANDOM\ncommon_lb_config: { zone_aware_lb_config: { routing_enabled: { value: 0 } } }\n",
             "'envoy.random'",
         ),

@@ -7,12 +7,12 @@
 //! `healthy_panic_threshold`) and of bounded loads (`consistent_hashing_lb_config`). Or `load_balancing_policy` with the
 //! types `RoundRobin`, `LeastRequest`, `Random`, `RingHash`, `Maglev`, `WrrLocality`, `ClientSideWeightedRoundRobin`,
 //! `RandomSubsetting` and `PickFirst`. `slow_start_config` is the balancer `slow_start` around the policy, and zones are
-//! balancers around both. A hash policy looks at the key of a call; what a number may become at run time is not looked at.
+//! balancers around both, as is panic where a threshold is given. A hash policy looks at the key of a call; what a number may become at run time is not looked at.
 //!
 //! Fields about the world around a client (`type`, `load_assignment`, `connect_timeout` …) count for nothing, with a warning:
 //! the scenario says which backends there are.
 //!
-//! Not yet: `outlier_detection`, `circuit_breakers`, `health_checks`, `lb_subset_config`, panic without zones.
+//! Not yet: `outlier_detection`, `circuit_breakers`, `health_checks`, `lb_subset_config`.
 
 use std::ops::Range;
 

@@ -151,9 +151,9 @@ fn typed_wrr_locality(
 ) -> Option<Native> {
     let message = reading.message(config, &Shape::of("`WrrLocality`", &["endpoint_picking_policy"]))?;
     reading.needed(&message, "endpoint_picking_policy", "`endpoint_picking_policy: { policies: [ … ] }`");
-    check_panic(panic, reading);
     let child = message.field("endpoint_picking_policy").and_then(|policy| first_of(&policy.value, None, reading));
-    balancer(reading, at, ("envoy.locality_weighted", "WrrLocality"), vec![("child", child?)])
+    let weighted = balancer(reading, at, ("envoy.locality_weighted", "WrrLocality"), vec![("child", child?)])?;
+    panicking(weighted, panic, reading)
 }
 
 fn typed_weighted_round_robin(
@@ -361,13 +361,11 @@ pub fn localities(
         given.push(("child", picker?.native));
         return balancer(reading, &member.key_at, ("zone_aware", "zone_aware_lb_config"), given);
     }
-    check_panic(panic, reading);
-    if let Some(member) = weights {
-        reading.message(&member.value, &Shape::of("`locality_weighted_lb_config`", &[]))?;
-        let given = vec![("child", picker?.native)];
-        return balancer(reading, &member.key_at, ("envoy.locality_weighted", "locality_weighted_lb_config"), given);
-    }
-    picker.map(|picker| picker.native)
+    let Some(member) = weights else { return panicking(picker?.native, panic, reading) };
+    reading.message(&member.value, &Shape::of("`locality_weighted_lb_config`", &[]))?;
+    let names = ("envoy.locality_weighted", "locality_weighted_lb_config");
+    let weighted = balancer(reading, &member.key_at, names, vec![("child", picker?.native)])?;
+    panicking(weighted, panic, reading)
 }
 
 /// The parameters of routing by zone; the inner `None` if it is switched off.
@@ -390,18 +388,30 @@ fn zone_aware(
     }
     let mut given = Vec::new();
     given.extend(size.map(|size| ("min_cluster_size", whole(size))));
-    // Envoy rounds the threshold to whole percent.
-    let threshold = |panic: &At<f64>| Native::plain(panic.at.clone(), (panic.value + 0.5).floor() as u64);
     given.extend(panic.map(|panic| ("panic_threshold", threshold(panic))));
     Some(Some(given))
 }
 
-/// Panic makes Envoy use hosts that are not healthy, which no balancer here does.
+/// A threshold of panic around the picker: all hosts are one level, and below it health does not count. Without one,
+/// nobody panics: a scenario says what it is about.
+fn panicking(native: Native, panic: Option<&At<f64>>, reading: &mut Reading<'_>) -> Option<Native> {
+    let Some(panic) = panic.filter(|panic| panic.value > 0.0) else { return Some(native) };
+    let by = Native::plain(panic.at.clone(), "all");
+    let given = vec![("child", native), ("by", by), ("panic_threshold", threshold(panic))];
+    balancer(reading, &panic.at, ("envoy_priority", "healthy_panic_threshold"), given)
+}
+
+/// Policies that take a few hosts of all, whose panic is another question.
 fn check_panic(panic: Option<&At<f64>>, reading: &mut Reading<'_>) {
     if let Some(panic) = panic.filter(|panic| panic.value > 0.0) {
-        let help = "without `zone_aware_lb_config` write `{ value: 0 }`: only hosts that are ready are picked";
+        let help = "write `{ value: 0 }`: of a subset only hosts that are ready are picked";
         reading.not_yet(&panic.at, "healthy_panic_threshold", help);
     }
+}
+
+/// Envoy rounds the threshold to whole percent.
+fn threshold(panic: &At<f64>) -> Native {
+    Native::plain(panic.at.clone(), (panic.value + 0.5).floor() as u64)
 }
 
 /// A number that Envoy could change at run time: what it is without that.

@@ -1,7 +1,7 @@
 //! Levels in order, each as much as its healthy share can bear: what is too much spills over to the next.
 //!
 //! Origin: Envoy's priority levels, over-provisioning factor and panic threshold (`load_balancer_impl.cc`). A level is
-//! a zone or a region, nearest first. Hosts are ready or not; there are no degraded ones.
+//! a zone or a region, nearest first, or all endpoints together. Hosts are ready or not; there are no degraded ones.
 //! Observes: how many endpoints of each level are ready; what its child observes.
 //! Cost: that of the child; O(n) when endpoints change.
 //! Draws: one a pick while calls are shared among levels, else none.
@@ -330,6 +330,17 @@ mod tests {
             (0..20).for_each(|place| world.health(place, if place < 8 { Health::Healthy } else { Health::Failed }));
             assert_eq!(used(&mut world), (0..8).collect::<Vec<_>>(), "{child}");
         }
+    }
+
+    #[test]
+    fn all_can_be_one_level() {
+        let mut world = world(&Config { by: By::All, overprovisioning: 100, ..Config::default() });
+        fail(&mut world, 0..9);
+        let counts = world.counts(1_100);
+        // 55 % are healthy: nobody panics, and near or far does not count.
+        assert_eq!((&counts[..9], &counts[9..]), (&[0; 9][..], &[100; 11][..]));
+        fail(&mut world, 0..11);
+        assert!(world.counts(1_100).iter().all(|count| *count == 55), "45 % are below the threshold");
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum By {
     Zone,
     /// A region, the one with the nearest zone first.
     Region,
+    /// All endpoints are one level.
+    All,
 }
 
 impl By {
@@ -25,6 +27,7 @@ impl By {
         match self {
             By::Zone => u32::from(endpoint.zone.0),
             By::Region => u32::from(endpoint.region.0),
+            By::All => 0,
         }
     }
 
@@ -33,6 +36,7 @@ impl By {
         let own = match self {
             By::Zone => u32::from(context.zone.0),
             By::Region => u32::from(context.region.0),
+            By::All => 0,
         };
         let far = |endpoint: &Endpoint| context.distances.get(endpoint.zone.index()).copied().unwrap_or(Duration::MAX);
         let with_members = children.groups().filter(|(_, child)| !child.members().is_empty());
