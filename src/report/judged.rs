@@ -3,7 +3,7 @@
 use super::number::{UNKNOWN, difference, short, with_unit};
 use super::{Comparison, GateLine, Verdict};
 use crate::judge::{self, Line, Shown};
-use crate::measure::catalog::like;
+use crate::measure::catalog::{Metric, like};
 use crate::measure::stats::Interval;
 use crate::measure::summary::Study;
 
@@ -31,7 +31,7 @@ pub fn gate_lines(study: &Study, report: &judge::Report) -> Vec<GateLine> {
 fn gate_line(study: &Study, line: &Line) -> GateLine {
     let contender = study.contenders.get(line.contender).map_or(String::new(), |contender| contender.name.clone());
     let interval =
-        line.interval.map_or(String::new(), |ends| format!("[{}, {}]", shown(line, ends.low), shown(line, ends.high)));
+        line.interval.map_or(String::new(), |ends| format!("[{}, {}]", end(line, ends.low), end(line, ends.high)));
     GateLine {
         rule: if line.implied { format!("{} (implied)", line.place) } else { line.place.clone() },
         contender,
@@ -62,6 +62,16 @@ fn remark(line: &Line) -> String {
     let implied = line.implied.then(|| "not written in the file, but implied".to_owned());
     let parts: Vec<String> = [reason, line.remark.clone(), judgeable, implied].into_iter().flatten().collect();
     parts.join("; ")
+}
+
+/// An end of an interval, no further out than the metric itself can be: nothing that is measured is negative, and no
+/// share is above all. Few seeds leave open more than that.
+fn end(line: &Line, value: f64) -> String {
+    let most = if like(&line.metric).is_some_and(Metric::is_in_percent) { 1.0 } else { f64::INFINITY };
+    match line.shown {
+        Shown::Mean | Shown::Median => shown(line, value.clamp(0.0, most)),
+        Shown::Change | Shown::Difference => shown(line, value),
+    }
 }
 
 /// A number of a line in the unit that its reader expects.
@@ -114,6 +124,20 @@ mod tests {
         assert_eq!((shown.value.as_str(), shown.interval.as_str()), ("0.980 %", "[0.910 %, 1.05 %]"));
         assert_eq!(shown.verdict, Verdict::Undecided);
         assert_eq!(shown.remark, "the interval contains the limit; these seeds could tell 0.860 % from 1.23 %");
+    }
+
+    #[test]
+    fn no_interval_ends_where_no_metric_can_be() {
+        let study = sample::study(2, 2, 6);
+        let interval = |metric: &str, shown: Shown| {
+            let wide = Some(Interval { low: -5.02, high: 8.44 });
+            let line = Line { metric: metric.to_owned(), interval: wide, shown, ..line(judge::Verdict::Pass) };
+            gate_line(&study, &line).interval
+        };
+        assert_eq!(interval("error_rate", Shown::Mean), "[0 %, 100 %]");
+        assert_eq!(interval("error_rate.deadline", Shown::Mean), "[0 %, 100 %]");
+        assert_eq!(interval("load_cv", Shown::Mean), "[0, 8.44]");
+        assert_eq!(interval("error_rate", Shown::Difference), "[−502 pp, +844 pp]");
     }
 
     #[test]
