@@ -23,28 +23,64 @@ use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want
 
 /// Parameters of `aperture`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(try_from = "Written")]
 pub struct Config {
-    /// The balancer inside the window, by default two distinct choices by open calls.
+    /// The balancer inside the window.
     pub child: Child,
+    /// Endpoints that the window has at least and begins with.
+    pub min: u32,
+    /// Open calls for each endpoint from which on the window widens.
+    pub high: f64,
+    /// Open calls for each endpoint down to which it narrows, fewer than `high`.
+    pub low: f64,
+    /// A count's influence falls to 1/e in this time.
+    pub smoothing: Duration,
+}
+
+/// Parameters as they are written, before they are checked together.
+#[derive(Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    /// The balancer inside the window, by default two distinct choices by open calls.
+    child: Child,
     /// Endpoints that the window has at least and begins with, 1 or more.
     #[serde(deserialize_with = "one_or_more")]
     #[schemars(range(min = 1))]
-    pub min: u32,
+    min: u32,
     /// Open calls for each endpoint from which on the window widens: above 0.
     #[serde(deserialize_with = "above_zero")]
-    pub high: f64,
+    high: f64,
     /// Open calls for each endpoint down to which it narrows: above 0, below `high`.
     #[serde(deserialize_with = "above_zero")]
-    pub low: f64,
+    low: f64,
     /// A count's influence falls to 1/e in this time.
     #[serde(deserialize_with = "some_time")]
-    pub smoothing: Duration,
+    smoothing: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Config { child: Child::distinct_p2c(), min: 1, high: 1.125, low: 0.875, smoothing: Duration::from_secs(15) }
+    }
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        let Config { child, min, high, low, smoothing } = Config::default();
+        Written { child, min, high, low, smoothing }
+    }
+}
+
+impl TryFrom<Written> for Config {
+    type Error = String;
+
+    fn try_from(Written { child, min, high, low, smoothing }: Written) -> Result<Config, String> {
+        if low >= high {
+            return Err(format!(
+                "`low` ({low}) is not below `high` ({high}): the window would widen and narrow at once"
+            ));
+        }
+        Ok(Config { child, min, high, low, smoothing })
     }
 }
 
@@ -201,6 +237,15 @@ mod tests {
             "{narrow} {wide} {again}"
         );
         assert_eq!(width_at(&mut world, 40), 20, "not wider than the list");
+    }
+
+    #[test]
+    fn the_band_is_a_band() {
+        for text in [r#"{ "low": 2.0 }"#, r#"{ "high": 0.875 }"#] {
+            let error = serde_json::from_str::<Config>(text).unwrap_err().to_string();
+            assert!(error.contains("is not below `high`"), "{text}: {error}");
+        }
+        assert!(serde_json::from_str::<Config>(r#"{ "low": 0.5, "high": 0.6 }"#).is_ok());
     }
 
     #[test]
