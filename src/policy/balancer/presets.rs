@@ -28,9 +28,10 @@ pub fn presets() -> impl Iterator<Item = Preset> {
 
 /// Name and balancer, by product.
 pub const PRESETS: &[(&str, &str)] = &[
-    // AWS Application Load Balancer: target group algorithms.
+    // AWS Application Load Balancer: target group algorithms. Its slow start lasts 30 s to 15 min, and is off by default.
     ("alb.lor", r#"{ "least_connections": {} }"#),
     ("alb.round_robin", r#"{ "round_robin": {} }"#),
+    ("alb.slow_start", r#"{ "slow_start": { "shape": "linear", "window": "30s" } }"#),
     ("alb.weighted_random", r#"{ "weighted_random": {} }"#),
     // brpc: docs/cn/client.md. Its `la` is `lalb`; its `p2c` is in `p2c_ewma_load_balancer.cpp`.
     ("brpc.c_ketama", r#"{ "ketama_md5": {} }"#),
@@ -44,12 +45,14 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("dubbo.leastactive", r#"{ "least_connections": { "ties": "weighted", "load": "count" } }"#),
     ("dubbo.random", r#"{ "weighted_random": {} }"#),
     ("dubbo.roundrobin", r#"{ "wrr_smooth": { "on_reweight": "reset" } }"#),
+    ("dubbo.warmup", r#"{ "slow_start": { "shape": "dubbo", "window": "10m", "exempt_first": false } }"#),
     // Envoy: lb_policy. Round robin and least request schedule by weight only where weights differ; the ring may be
     // larger than gRPC's.
     (
         "envoy.client_side_weighted_round_robin",
         r#"{ "orca_wrr": { "variant": "envoy", "error_utilization_penalty": 0.0 } }"#,
     ),
+    ("envoy.hash_balance_factor", r#"{ "bounded_load": { "walk": "envoy" } }"#),
     ("envoy.least_request", r#"{ "weighted_least_request": {} }"#),
     ("envoy.maglev", r#"{ "maglev": {} }"#),
     ("envoy.random", r#"{ "random": {} }"#),
