@@ -150,7 +150,10 @@ fn resolve<'t>(root: &Value<'t>, point: &Point<'t>, about: &About<'_>, reader: &
     let calls = calls::resolve(&file, &root, times, findings);
     let fleet = fleet::resolve(&file, &root, findings);
     let network = fleet.as_ref().and_then(|fleet| network::resolve(&file, &root, fleet, findings));
-    let contenders = contenders::resolve(&file, &root, about.options, findings);
+    let mut contenders = contenders::resolve(&file, &root, about.options, findings);
+    if let Some((contenders, fleet)) = contenders.as_mut().zip(fleet.as_ref()) {
+        contenders::settle_zones(contenders, fleet, &root, findings);
+    }
     contenders::check_keys(&file, calls.as_ref(), &root, findings);
     contenders::check_reports(&file, &root, findings);
     let faults = faults::resolve(&file, &root, fleet.as_ref(), times.as_ref(), findings);

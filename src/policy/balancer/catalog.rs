@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Balancer;
+use super::read::Zone;
 use super::{hash, learn, nest, probe, rotate, sample, scan, weigh};
 use crate::base::choice::choice;
 use crate::base::id::{ClientId, RegionId, ZoneId};
@@ -70,6 +71,8 @@ pub struct Card {
     pub promises: &'static [Promise],
     /// What servers must do for it to be what it is, and the parameter that makes it so, as JSON; empty: always.
     pub needs: &'static [(Need, &'static str)],
+    /// Parameters that name a zone, which a scenario knows by name and a balancer by number.
+    pub zones: &'static [&'static str],
     /// Source of its file; the card is the `//!` head of it.
     source_file: &'static str,
     /// The JSON Schema of its parameters.
@@ -135,6 +138,29 @@ pub fn names_in(spec: &Spec) -> Vec<&'static str> {
     found
 }
 
+/// The same balancer with numbers where it, or one inside it, names zones.
+///
+/// # Errors
+/// With the name, or the number, that no zone has.
+pub fn settled(spec: &Spec, number: &dyn Fn(&Zone) -> Option<u16>) -> Result<Spec, Zone> {
+    let mut value = serde_json::to_value(spec).unwrap_or_default();
+    settle(&mut value, number)?;
+    Ok(serde_json::from_value(value).unwrap_or_else(|_| spec.clone()))
+}
+
+fn settle(value: &mut serde_json::Value, number: &dyn Fn(&Zone) -> Option<u16>) -> Result<(), Zone> {
+    for (key, inside) in value.as_object_mut().into_iter().flatten() {
+        let card = CARDS.iter().find(|card| card.name == key && inside.is_object());
+        for parameter in card.map_or(&[][..], |card| card.zones) {
+            let Some(place) = inside.get_mut(*parameter) else { continue };
+            let zone: Zone = serde_json::from_value(place.clone()).unwrap_or_default();
+            *place = number(&zone).ok_or(zone)?.into();
+        }
+        settle(inside, number)?;
+    }
+    Ok(())
+}
+
 /// Shows each balancer of a written one, from the outermost inwards, with its parameters.
 fn visit(value: &serde_json::Value, show: &mut dyn FnMut(&'static Card, &serde_json::Value)) {
     for (key, inside) in value.as_object().into_iter().flatten() {
@@ -165,7 +191,7 @@ pub fn parameters(card: &Card) -> Vec<serde_json::Value> {
 
 macro_rules! balancers {
     ($( $(#[doc = $doc:literal])* $Variant:ident = $name:literal [$($alias:literal),*] => $family:ident :: $module:ident
-        $(, promises [$($promise:ident),*])? $(, needs [$($need:ident $when:literal),*])?; )*) => {
+        $(, promises [$($promise:ident),*])? $(, needs [$($need:ident $when:literal),*])? $(, zones [$($zone:literal),*])?; )*) => {
         choice! {
             /// A balancer as a scenario file asks for it.
             pub enum Spec as "balancer" {
@@ -196,6 +222,7 @@ macro_rules! balancers {
             family: stringify!($family),
             promises: &[$($(Promise::$promise),*)?],
             needs: &[$($((Need::$need, $when)),*)?],
+            zones: &[$($($zone),*)?],
             source_file: include_str!(concat!(stringify!($family), "/", stringify!($module), ".rs")),
             schema: || schemars::schema_for!($family::$module::Config),
         } ),* ];
@@ -310,7 +337,7 @@ balancers! {
     /// Groups by weight.
     WeightedTarget = "weighted_target" ["weighted_clusters", "weighted_target_experimental"] => nest::weighted_target;
     /// A small share for one zone.
-    Canary = "canary" [] => nest::canary;
+    Canary = "canary" [] => nest::canary, zones ["zone"];
     /// Less for whoever has just become ready.
     SlowStart = "slow_start" ["warm_up"] => nest::slow_start;
     /// A few endpoints a client, by hash.

@@ -11,7 +11,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Balancer;
-use super::catalog::{Context, Need, Spec, needs};
+use super::catalog::{Context, Need, Spec, needs, settled};
+use super::read::Zone;
 
 /// The balancer of a client configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +43,17 @@ impl Strategy {
     /// Whether it sees what no client can see.
     pub fn is_oracle(&self) -> bool {
         self.listed().is_some_and(|spec| needs(spec).iter().any(|(_, need)| *need == Need::Truth))
+    }
+
+    /// Puts numbers where it names zones.
+    ///
+    /// # Errors
+    /// With the zone that there is not.
+    pub fn settle(&mut self, number: &dyn Fn(&Zone) -> Option<u16>) -> Result<(), Zone> {
+        if let Strategy::Listed(spec) = self {
+            *spec = settled(spec, number)?;
+        }
+        Ok(())
     }
 
     /// The row of the catalogue, if it is one.

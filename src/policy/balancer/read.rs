@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::quantity::Ratio;
 use crate::base::time::Duration;
@@ -94,6 +94,81 @@ impl Visitor<'_> for Percent {
         let digits = percent.strip_suffix('%').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
         let number = digits.and_then(|digits| digits.parse().ok());
         number.ok_or_else(|| E::custom(format_args!("\"{percent}\" is no whole percentage: write one like \"140%\"")))
+    }
+}
+
+/// A zone of the scenario: its name, or its number in the order in which the file first names zones, from 0. Whoever is
+/// built of a plan has the number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Zone {
+    /// Its number.
+    Number(u16),
+    /// Its name.
+    Name(String),
+}
+
+impl Default for Zone {
+    fn default() -> Self {
+        Zone::Number(0)
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Zone::Number(number) => number.fmt(f),
+            Zone::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Zone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Zone::Number(number) => serializer.serialize_u16(*number),
+            Zone::Name(name) => serializer.serialize_str(name),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Zone, D::Error> {
+        struct Written;
+        impl Visitor<'_> for Written {
+            type Value = Zone;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a zone, or its number")
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Zone, E> {
+                let zone = u16::try_from(number).map(Zone::Number);
+                zone.map_err(|_| E::custom(format_args!("there is no zone {number}")))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Zone, E> {
+                let zone = u16::try_from(number).map(Zone::Number);
+                zone.map_err(|_| E::custom(format_args!("there is no zone {number}")))
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Zone, E> {
+                Ok(Zone::Name(name.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
+}
+
+impl schemars::JsonSchema for Zone {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "zone".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "the name of a zone, or its number in the order of the file",
+            "anyOf": [{ "type": "string" }, { "type": "integer", "minimum": 0, "maximum": u16::MAX }],
+        })
     }
 }
 

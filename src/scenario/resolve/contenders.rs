@@ -1,11 +1,15 @@
 //! `[contenders]`: what is shared is filled in, and the baseline is found.
 
+use std::cell::Cell;
+
 use globset::Glob;
 
 use super::Options;
+use super::fleet::Fleet;
 use super::sections::Sections;
 use crate::policy::balancer;
 use crate::policy::balancer::catalog::{Need, needs};
+use crate::policy::balancer::read::Zone;
 use crate::policy::channel::ChannelSpec;
 use crate::policy::hash_policy;
 use crate::scenario::diagnose::{Finding, Findings};
@@ -133,6 +137,37 @@ fn chosen(all: &[ContenderPlan], file: &Sections, options: &Options, findings: &
         }
     }
     chosen
+}
+
+/// Puts numbers where balancers name zones. A name that nobody has is refused; a number, which may be a default, makes
+/// a canary of nobody and is only doubted.
+pub fn settle_zones(contenders: &mut Contenders, fleet: &Fleet, root: &Node<'_, '_>, findings: &mut Findings) {
+    let known: Vec<&str> = fleet.zones.iter().map(|zone| zone.name.as_str()).collect();
+    for contender in &mut contenders.list {
+        let absent = Cell::new(None);
+        let number = |zone: &Zone| match zone {
+            Zone::Number(number) => {
+                absent.set(absent.get().or(Some(*number).filter(|number| usize::from(*number) >= known.len())));
+                Some(*number)
+            }
+            Zone::Name(name) => match fleet.zones_named(name).as_deref() {
+                Ok([only]) => Some(only.0),
+                _ => None,
+            },
+        };
+        let settled = contender.channel.balancer.settle(&number);
+        let place = root.key("contenders").key(&contender.name).key("balancer");
+        let place = if place.exists() { place } else { root.key("client").key("balancer") };
+        if let Err(zone) = settled {
+            let name = zone.to_string();
+            let message = format!("`{name}` is not one zone with a client or a backend");
+            findings.push(Finding::error(place.span(), message, super::suggestion(&name, &known, "zones")));
+        } else if let Some(number) = absent.get() {
+            let message = format!("zone {number} of `{}` has nobody: there are {}", contender.name, known.len());
+            let help = format!("name one, such as `zone = \"{}\"`", known.first().unwrap_or(&"default"));
+            findings.push(Finding::warning(place.span(), message, help));
+        }
+    }
 }
 
 /// Warns of balancers that route by key where calls have none.

@@ -200,6 +200,29 @@ fn no_two_points_of_a_sweep_have_the_same_name() {
 }
 
 #[test]
+fn balancers_name_zones_and_plans_number_them() {
+    let fleet = "[[backends]]\nzone = 'eu/a'\nservice = '1ms'\n[[backends]]\nzone = 'us/b'\nservice = '1ms'\n[[clients]]\nzone = 'eu/a'\n";
+    let with_canary = |canary: &str| format!("{fleet}[contenders]\nit = {{ balancer = {canary} }}\n");
+    for (written, number) in [
+        ("{ canary = { zone = 'us/b' } }", 1),
+        ("{ canary = { zone = 'us' } }", 1),
+        ("{ canary = { zone = 'eu/a' } }", 0),
+        ("{ slow_start = { child = { canary = { zone = 'eu/a' } } } }", 0),
+        ("{ canary = { zone = 0 } }", 0),
+        ("'canary'", 1),
+    ] {
+        let plans = load_with(&with(&with_canary(written)), &Options::default()).plans;
+        let text = serde_json::to_string(&plans[0].contenders[0].channel).unwrap();
+        assert!(text.contains(&format!("\"zone\":{number}")), "{written}: {text}");
+    }
+    let said = warnings(&with_canary("{ canary = { zone = 7 } }"));
+    assert!(said.len() == 1 && said[0].contains("zone 7 of `it` has nobody: there are 2"), "{said:?}");
+    let refused = parse(&with(&with_canary("{ canary = { zone = 'us/c' } }")), "x.toml", &Options::default());
+    let said = refused.err().map(|findings| findings.to_string()).unwrap_or_default();
+    assert!(said.contains("`us/c` is not one zone") && said.contains("us/b"), "{said}");
+}
+
+#[test]
 fn doubts_are_carried_beside_the_plan() {
     assert!(warnings(REST).is_empty());
     let one = |more: &str, part: &str| {

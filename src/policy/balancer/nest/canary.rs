@@ -19,7 +19,7 @@ use crate::base::rand::{Bits, Rand};
 use crate::base::time::{Duration, Instant};
 use crate::base::window::SlidingCount;
 use crate::policy::balancer::catalog::Context;
-use crate::policy::balancer::read::some_time;
+use crate::policy::balancer::read::{Zone, some_time};
 use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want};
 use crate::policy::endpoints::Endpoint;
 
@@ -29,8 +29,8 @@ use crate::policy::endpoints::Endpoint;
 pub struct Config {
     /// The balancer of the canary, and of the rest.
     pub child: Child,
-    /// Number of the zone whose endpoints are the canary.
-    pub zone: u16,
+    /// The zone whose endpoints are the canary: its name, or its number in the order of the file, from 0.
+    pub zone: Zone,
     /// The canary's share of the calls.
     pub share: Ratio,
     /// What decides whether a call is for the canary; with `key` the hash of its key modulo 100, in whole percent.
@@ -57,7 +57,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             child: Child::default(),
-            zone: 1,
+            zone: Zone::Number(1),
             share: Ratio::of(0.1),
             split: Split::Random,
             strict: false,
@@ -78,7 +78,7 @@ impl Config {
     }
 
     fn group(&self, endpoint: &Endpoint) -> u32 {
-        if endpoint.zone.0 == self.zone { CANARY } else { STABLE }
+        if Zone::Number(endpoint.zone.0) == self.zone { CANARY } else { STABLE }
     }
 }
 
