@@ -363,6 +363,10 @@ fn things_are_explained_by_name_or_alias() {
     let unknown = place.run(&["explain", "round_robbin"]).ends_with(2);
     contains(&unknown.err, "did you mean `round_robin`?");
     assert_eq!(unknown.out, "");
+    contains(&place.run(&["explain", "leastcon"]).ends_with(2).err, "did you mean `least_conn`?");
+    for (ambiguous, meaning) in [("weighted_round_robin", "orca_wrr"), ("la", "lalb"), ("p2c_ewma", "brpc.p2c_ewma")] {
+        contains(&place.run(&["explain", ambiguous]).ends_with(2).err, meaning);
+    }
     place.run(&["list", "colours"]).ends_with(2);
 }
 

@@ -10,6 +10,7 @@ use crate::fault;
 use crate::measure::catalog::{Better, METRICS, Metric, SHARE};
 use crate::policy::balancer;
 use crate::scenario::diagnose::nearest;
+use crate::scenario::explain::meanings;
 use crate::scenario::import;
 use crate::workload::spec::Arrivals;
 
@@ -124,7 +125,13 @@ pub(super) fn explain(options: &ExplainOptions) -> Exit {
     if let Some((key, source)) = import::CARDS.iter().find(|(key, _)| *key == name) {
         return say(&format!("{key} (key of a contender)\n\n{}", head(source)));
     }
-    let names = balancer::catalog::CARDS.iter().map(|card| card.name);
+    if let Some(meanings) = meanings(name) {
+        eprintln!("error: `{name}` may be more than one balancer\n  help: say which one is meant: {meanings}");
+        return Exit::BadInput;
+    }
+    let spellings =
+        |card: &'static balancer::catalog::Card| [card.name].into_iter().chain(card.aliases.iter().copied());
+    let names = balancer::catalog::CARDS.iter().flat_map(spellings);
     let names: Vec<&str> = names
         .chain(balancer::presets::presets().map(|preset| preset.name))
         .chain(fault::catalog::CARDS.iter().map(|card| card.0))

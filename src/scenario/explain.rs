@@ -89,9 +89,9 @@ fn unknown_member(message: &str, place: &Place) -> Option<Finding> {
         Some(catalogue) => format!("`plimsoll list {}` shows all of them", catalogue.list),
         None => format!("known here: {}", listed(&known, "and")),
     };
-    let ambiguous = AMBIGUOUS.iter().find(|(name, _)| *name == wrong).filter(|_| what == "balancer");
+    let ambiguous = meanings(wrong).filter(|_| what == "balancer");
     let help = match (ambiguous, near_member(wrong, &known, catalogue)) {
-        (Some((_, meanings)), _) => format!("say which one is meant: {meanings}"),
+        (Some(meanings), _) => format!("say which one is meant: {meanings}"),
         (None, Some(near)) => format!("did you mean `{near}`? Otherwise choose another; {all}"),
         (None, None) => format!("choose another; {all}"),
     };
@@ -101,6 +101,11 @@ fn unknown_member(message: &str, place: &Place) -> Option<Finding> {
         _ => (format!("there is no {what} `{wrong}`"), format!("unknown {what}")),
     };
     Some(Finding::error(span, message, help).label(label))
+}
+
+/// What a name may mean that means different balancers in different products.
+pub fn meanings(name: &str) -> Option<&'static str> {
+    AMBIGUOUS.iter().find(|(ambiguous, _)| *ambiguous == name).map(|(_, meanings)| *meanings)
 }
 
 /// The member that was probably meant, also when its alias was, or the preset.
