@@ -14,15 +14,17 @@
 //! Calls that wait for a connection are not counted (Envoy's `count_pending`): none is ever bound to an endpoint
 //! that is not connected.
 
+use std::hint::select_unpredictable;
+
 use serde::{Deserialize, Serialize};
 
-use super::buckets::{Buckets, Place};
+use super::buckets::{Buckets, Least, Step};
 use super::tournament::{Key, Tournament};
 use crate::base::id::EndpointId;
-use crate::base::rand::{Bits, Rand};
+use crate::base::rand::{Bits, Rand, below};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
-use crate::policy::balancer::weights::Weighted;
+use crate::policy::balancer::weights::{Weighted, gcd};
 use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request};
 
 /// Parameters of `least_connections`.
@@ -93,33 +95,48 @@ enum Index {
 /// Endpoints of one weight are in order of their load when they are in order of their open calls.
 #[derive(Debug, Default)]
 struct Classes {
-    /// What a pick compares.
+    /// By class.
     heads: Vec<Head>,
     /// The endpoints of each class by their open calls.
-    classes: Vec<Buckets>,
-    /// By slot: which class, and where in it.
-    places: Vec<Place>,
+    buckets: Buckets,
+    /// How many endpoints of each class have the least load of all. Filled up with classes of nobody to whole [`LANES`].
+    tied: Vec<u32>,
+    /// How many that are in all.
+    ties: u32,
+    /// Whether which classes tie has to be worked out anew.
+    stale: bool,
+    /// Whether loads have one denominator.
+    scaled: bool,
+    /// Whether those that tie have chances by weight.
+    by_weight: bool,
 }
 
-/// The least loaded of a class: how loaded each is, and how many they are.
+/// The least loaded of a class.
 #[derive(Debug)]
 struct Head {
-    standing: Standing,
+    least: Least,
+    /// All bits if they have the least load of all, else none.
+    ties: u32,
     weight: u32,
-    least: u32,
+    /// What loads are multiplied with to have the denominator of all classes.
+    scale: u64,
+    standing: Standing,
 }
 
 impl Head {
-    #[inline]
-    fn of(load: Load, weight: u32, buckets: &Buckets) -> Head {
-        let least = buckets.least();
-        Head { standing: Standing::of(load, least[0].1, weight), weight, least: least.len() as u32 }
+    #[inline(always)]
+    fn set(&mut self, load: Load, least: Least) {
+        self.least = least;
+        self.standing = Standing::of(load, least.count, self.weight);
+        if self.scale > 0 {
+            self.standing = Standing { load: self.standing.load * self.scale, per: 1, since: 0 };
+        }
     }
 }
 
 impl Classes {
     /// `None` where there are too many different weights.
-    fn new(load: Load, weighted: &Weighted, endpoints: &Endpoints<'_>) -> Option<Classes> {
+    fn new(config: &Config, weighted: &Weighted, endpoints: &Endpoints<'_>) -> Option<Classes> {
         let mut weights: Vec<u32> = vec![];
         for weight in &weighted.weights {
             if !weights.contains(weight) {
@@ -129,71 +146,182 @@ impl Classes {
                 return None;
             }
         }
-        let slots = weighted.ids.iter().map(|id| id.slot() + 1).max().unwrap_or(0);
-        let mut places = vec![Place::default(); slots];
-        let class = |(number, weight): (usize, &u32)| {
+        let class = |weight: &u32| {
             let rows = weighted.ids.iter().zip(&weighted.weights).filter(|(_, of)| *of == weight);
-            let rows = rows.map(|(id, _)| (*id, endpoints.in_flight(*id)));
-            Buckets::new(number as u32, rows, &mut places)
+            rows.map(|(id, _)| (*id, endpoints.in_flight(*id))).collect()
         };
-        let classes: Vec<Buckets> = weights.iter().enumerate().map(class).collect();
-        let head = |(weight, buckets): (&u32, &Buckets)| Head::of(load, *weight, buckets);
-        Some(Classes { heads: weights.iter().zip(&classes).map(head).collect(), classes, places })
+        let buckets = Buckets::new(weights.iter().map(class).collect());
+        let scales = scales(config.load, &weights);
+        let head = |(class, weight): (usize, &u32)| {
+            let least = buckets.least(class, buckets.least_count(class));
+            let scale = scales.as_ref().map_or(0, |scales| scales[class]);
+            let mut head = Head { least, ties: 0, weight: *weight, scale, standing: ENDLESS };
+            head.set(config.load, least);
+            head
+        };
+        let heads: Vec<Head> = weights.iter().enumerate().map(head).collect();
+        let tied = vec![0; heads.len().next_multiple_of(LANES)];
+        let by_weight = config.ties == Ties::Weighted;
+        Some(Classes { heads, buckets, tied, ties: 0, stale: true, scaled: scales.is_some(), by_weight })
     }
 
-    /// Any of those with the least load.
-    #[inline]
-    fn pick(&self, config: &Config, rand: &mut Rand) -> Option<EndpointId> {
-        match self.classes.as_slice() {
-            [] => None,
-            [buckets] => Some(any(buckets.least(), rand)),
-            classes => Some(any_of_classes(classes, &self.heads, config, rand)),
+    /// Any of those with the least load: the common case, which calls nobody.
+    #[inline(always)]
+    fn quick_pick(&self, rand: &mut Rand) -> Option<EndpointId> {
+        if self.stale || self.by_weight || self.ties < 2 {
+            return None;
+        }
+        let [draw] = rand.made()?;
+        Some(self.drawn(below(draw, u64::from(self.ties)) as u32))
+    }
+
+    #[inline(always)]
+    fn pick(&mut self, rand: &mut Rand) -> Option<EndpointId> {
+        if self.stale {
+            let class = if self.scaled { self.compare_scaled() } else { self.compare() };
+            if self.ties == 1 {
+                return Some(self.buckets.at(self.heads[class].least.first));
+            }
+        }
+        match self.ties {
+            0 => None,
+            1 => Some(self.drawn(0)),
+            _ if self.by_weight => Some(self.drawn_by_weight(rand)),
+            ties => Some(self.drawn(rand.below(u64::from(ties)) as u32)),
         }
     }
 
-    #[inline]
+    /// The `k`-th of those that tie, class by class.
+    #[inline(always)]
+    fn drawn(&self, k: u32) -> EndpointId {
+        if let [head] = self.heads.as_slice() {
+            return self.buckets.at(head.least.first + k);
+        }
+        // Without a branch that depends on the draw: chance alone says where it goes.
+        let (mut class, mut before, mut after) = (0, 0, 0);
+        for lanes in self.tied.as_chunks::<LANES>().0 {
+            for tied in lanes {
+                after += tied;
+                let is_further = after <= k;
+                class += usize::from(is_further);
+                before = select_unpredictable(is_further, after, before);
+            }
+        }
+        self.buckets.at(self.heads[class].least.first + (k - before))
+    }
+
+    /// Any of those that tie, with chances by weight.
+    #[inline(never)]
+    fn drawn_by_weight(&self, rand: &mut Rand) -> EndpointId {
+        let chances = |(head, tied): (&Head, &u32)| u64::from(head.weight) * u64::from(*tied);
+        let mut left = rand.below(self.heads.iter().zip(&self.tied).map(chances).sum());
+        for (head, tied) in self.heads.iter().zip(&self.tied) {
+            let chances = chances((head, tied));
+            if left < chances {
+                return self.buckets.at(head.least.first + (left / u64::from(head.weight)) as u32);
+            }
+            left -= chances;
+        }
+        unreachable!("the draw is below the chances of those that tie")
+    }
+
+    /// Which classes have the least load of all: notes them, and returns the first.
+    #[cold]
+    #[inline(never)]
+    fn compare(&mut self) -> usize {
+        let (mut lowest, mut class) = (ENDLESS, 0);
+        for (number, Head { standing, .. }) in self.heads.iter().enumerate() {
+            if standing.below(&lowest) {
+                (lowest, class) = (*standing, number);
+            }
+        }
+        self.tie(|standing| !lowest.below(standing));
+        class
+    }
+
+    /// The same where loads have one denominator. It is short, and again without a branch that depends on who it is: with
+    /// many calls open nearly every pick asks.
+    #[inline(always)]
+    fn compare_scaled(&mut self) -> usize {
+        let (mut lowest, mut class) = (u64::MAX, 0);
+        for (number, Head { standing, .. }) in self.heads.iter().enumerate() {
+            let is_lower = standing.load < lowest;
+            lowest = select_unpredictable(is_lower, standing.load, lowest);
+            class = select_unpredictable(is_lower, number, class);
+        }
+        self.tie(|standing| standing.load == lowest);
+        class
+    }
+
+    #[inline(always)]
+    fn tie(&mut self, is_lowest: impl Fn(&Standing) -> bool) {
+        (self.ties, self.stale) = (0, false);
+        for (head, tied) in self.heads.iter_mut().zip(&mut self.tied) {
+            head.ties = if is_lowest(&head.standing) { u32::MAX } else { 0 };
+            *tied = head.least.len & head.ties;
+            self.ties += *tied;
+        }
+    }
+
+    #[inline(always)]
     fn note(&mut self, load: Load, id: EndpointId, open: u32) {
-        if let Some(class) = self.places.get(id.slot()).map(|place| place.of as usize) {
-            self.classes[class].set(id, open, &mut self.places);
-            self.heads[class] = Head::of(load, self.heads[class].weight, &self.classes[class]);
+        let Some(before) = self.buckets.count(id) else { return };
+        if open.abs_diff(before) == 1 {
+            self.step(load, id.slot(), open > before);
+        } else {
+            self.steps(load, id.slot(), before, open);
         }
+    }
+
+    /// Counts that nobody told of.
+    #[cold]
+    #[inline(never)]
+    fn steps(&mut self, load: Load, slot: usize, before: u32, open: u32) {
+        (before..open).for_each(|_| self.step(load, slot, true));
+        (open..before).for_each(|_| self.step(load, slot, false));
+    }
+
+    #[inline(always)]
+    fn step(&mut self, load: Load, slot: usize, is_up: bool) {
+        let Step { class, lower } = self.buckets.step(slot, is_up);
+        let head = &mut self.heads[class as usize];
+        // Joins the least of its class, leaves them or, most often where many calls are open, neither.
+        let one = if is_up { u32::MAX } else { 1 };
+        let more = if lower == head.least.count { one } else { 0 };
+        head.least.len = head.least.len.wrapping_add(more);
+        let tied = &mut self.tied[class as usize];
+        *tied = tied.wrapping_add(more & head.ties);
+        self.ties = self.ties.wrapping_add(more & head.ties);
+        if head.least.len == 0 || lower < head.least.count {
+            self.renew(load, class as usize, lower + u32::from(is_up));
+        }
+    }
+
+    /// Others of a class than before are the least loaded: those with so many open calls.
+    #[inline(never)]
+    fn renew(&mut self, load: Load, class: usize, count: u32) {
+        let least = self.buckets.least(class, count);
+        if let [head] = self.heads.as_mut_slice()
+            && head.ties != 0
+        {
+            // Whatever their load is, it is the least of all.
+            head.least = least;
+            (self.tied[0], self.ties) = (least.len, least.len);
+            return;
+        }
+        self.heads[class].set(load, least);
+        self.stale = true;
     }
 }
 
-#[inline]
-fn any(least: &[(EndpointId, u32)], rand: &mut Rand) -> EndpointId {
-    if let [(only, _)] = least { *only } else { least[rand.below(least.len() as u64) as usize].0 }
-}
-
-fn any_of_classes(classes: &[Buckets], heads: &[Head], config: &Config, rand: &mut Rand) -> EndpointId {
-    // Chances of each endpoint of a class.
-    let each = |weight: u32| if config.ties == Ties::Weighted { weight as usize } else { 1 };
-    let mut lowest = ENDLESS;
-    // Which classes tie: one bit each.
-    let (mut tied, mut ties, mut chances) = (0_u32, 0, 0);
-    for (class, head) in heads.iter().enumerate() {
-        let (mine, theirs) = head.standing.beside(&lowest);
-        if mine > theirs {
-            continue;
-        }
-        if mine < theirs {
-            (lowest, tied, ties, chances) = (head.standing, 0, 0, 0);
-        }
-        tied |= 1 << class;
-        ties += head.least as usize;
-        chances += head.least as usize * each(head.weight);
+/// What the loads of endpoints of each weight are multiplied with to have one denominator; `None` if that is too large.
+fn scales(load: Load, weights: &[u32]) -> Option<Vec<u64>> {
+    if load != Load::Ratio {
+        return Some(vec![1; weights.len()]);
     }
-    let mut k = if ties > 1 { rand.below(chances as u64) as usize } else { 0 };
-    while tied != 0 {
-        let class = tied.trailing_zeros() as usize;
-        let each = each(heads[class].weight);
-        match classes[class].least().get(if each == 1 { k } else { k / each }) {
-            Some((id, _)) => return *id,
-            None => k -= heads[class].least as usize * each,
-        }
-        tied &= tied - 1;
-    }
-    unreachable!("the draw is below the chances of those that tie")
+    let multiple = |all: u32, weight: &u32| all.checked_mul(weight / gcd(all, *weight));
+    let all = weights.iter().try_fold(1, multiple)?;
+    Some(weights.iter().map(|weight| u64::from(all / weight)).collect())
 }
 
 /// Endpoints by load, for any weights and ties.
@@ -277,6 +405,7 @@ impl Tree {
         (self.rows[place].id == id).then_some(place)
     }
 
+    #[inline(never)]
     fn note(&mut self, config: &Config, id: EndpointId, open: u32) {
         let Some(place) = self.place(id) else { return };
         let mut standing = Standing::of(config.load, open, self.rows[place].weight);
@@ -287,6 +416,7 @@ impl Tree {
         self.loads.set(place, standing);
     }
 
+    #[inline(never)]
     fn pick(&mut self, ties: Ties, rand: &mut Rand) -> Option<EndpointId> {
         if self.loads.is_empty() {
             return None;
@@ -345,7 +475,7 @@ impl Balancer for LeastConnections {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
         let weighted = Weighted::of(endpoints);
         let drawn = matches!(self.config.ties, Ties::Random | Ties::Weighted);
-        let classes = drawn.then(|| Classes::new(self.config.load, &weighted, endpoints)).flatten();
+        let classes = drawn.then(|| Classes::new(&self.config, &weighted, endpoints)).flatten();
         self.index = match classes {
             Some(classes) => Index::Classes(classes),
             None => Index::Tree(Tree::new(&self.config, &weighted, endpoints, &self.index)),
@@ -353,11 +483,12 @@ impl Balancer for LeastConnections {
     }
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        let pick = match &mut self.index {
-            Index::Classes(classes) => classes.pick(&self.config, &mut self.rand),
-            Index::Tree(tree) => tree.pick(self.config.ties, &mut self.rand),
-        };
-        pick.map_or_else(|| Pick::nobody(endpoints), Pick::To)
+        if let Index::Classes(classes) = &self.index
+            && let Some(id) = classes.quick_pick(&mut self.rand)
+        {
+            return Pick::To(id);
+        }
+        self.pick_slowly(endpoints)
     }
 
     fn on_feedback(&mut self, _now: Instant, feedback: &Feedback<'_>, endpoints: &Endpoints<'_>) {
@@ -371,15 +502,31 @@ impl Balancer for LeastConnections {
     }
 }
 
+impl LeastConnections {
+    #[inline(never)]
+    fn pick_slowly(&mut self, endpoints: &Endpoints<'_>) -> Pick {
+        let pick = match &mut self.index {
+            Index::Classes(classes) => classes.pick(&mut self.rand),
+            Index::Tree(tree) => tree.pick(self.config.ties, &mut self.rand),
+        };
+        pick.map_or_else(|| Pick::nobody(endpoints), Pick::To)
+    }
+}
+
 /// Different weights up to which they are looked at one by one.
 const CLASSES_MAX: usize = 16;
+
+/// Of so many classes at a time a draw finds the one that it is for.
+const LANES: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::rand::Seed;
     use crate::base::time::Duration;
+    use crate::policy::balancer::scan::buckets::tests::Plain;
     use crate::policy::balancer::testing::{World, letters, listing};
+    use crate::policy::endpoints::Listing;
 
     fn config(ties: Ties) -> Config {
         Config { ties, ..Config::default() }
@@ -491,6 +638,109 @@ mod tests {
                     if rand.below(50) == 0 {
                         world.refresh();
                     }
+                }
+            }
+        }
+    }
+
+    /// Whom the plain definition picks: of all that have the least load, class by class, one draw if they are several.
+    fn plainly(config: &Config, classes: &[(u32, Plain)], rand: &mut Rand) -> Option<EndpointId> {
+        let load = |(weight, class): &(u32, Plain)| {
+            let Standing { load, per, .. } = Standing::of(config.load, class.0[0][0].1, *weight);
+            (u128::from(load), u128::from(per))
+        };
+        let is_below = |a: (u128, u128), b: (u128, u128)| a.0 * b.1 < b.0 * a.1;
+        let least = classes.iter().map(load).reduce(|a, b| if is_below(b, a) { b } else { a })?;
+        let tied = classes.iter().filter(|class| !is_below(least, load(class)));
+        let tied: Vec<(EndpointId, u64)> = tied
+            .flat_map(|(weight, class)| {
+                let chances = if config.ties == Ties::Weighted { u64::from(*weight) } else { 1 };
+                class.least(0).into_iter().map(move |id| (id, chances))
+            })
+            .collect();
+        let all = tied.iter().map(|(_, chances)| chances).sum();
+        let mut left = if tied.len() > 1 { rand.below(all) } else { 0 };
+        let drawn = tied.iter().find(|(_, chances)| {
+            let is_here = left < *chances;
+            left = left.saturating_sub(*chances);
+            is_here
+        });
+        drawn.map(|(id, _)| *id)
+    }
+
+    fn plain_classes(world: &World) -> Vec<(u32, Plain)> {
+        let view = world.table.view();
+        let weighted = Weighted::of(&view);
+        let mut classes: Vec<(u32, Vec<(EndpointId, u32)>)> = vec![];
+        for (id, weight) in weighted.ids.iter().zip(&weighted.weights) {
+            let row = (*id, view.in_flight(*id));
+            match classes.iter_mut().find(|(of, _)| of == weight) {
+                Some((_, class)) => class.push(row),
+                None => classes.push((*weight, vec![row])),
+            }
+        }
+        classes.into_iter().map(|(weight, class)| (weight, Plain::new(vec![class]))).collect()
+    }
+
+    #[test]
+    fn classes_draw_whom_the_plain_definition_draws() {
+        // Weights with a small common denominator, and some without.
+        let large = [u32::MAX, u32::MAX - 4, 65_537, 65_539, 3];
+        let choices: [&[u32]; 4] = [&[2], &[1, 2, 3, 4, 5], &[0, 1, 100, 50], &large];
+        let kinds = [Load::Ratio, Load::Haproxy, Load::Count];
+        let kinds =
+            kinds.iter().flat_map(|load| [Ties::Random, Ties::Weighted].map(|ties| Config { ties, load: *load }));
+        for (config, weights) in kinds.flat_map(|config| choices.map(|weights| (config.clone(), weights))) {
+            for (n, open) in [(1, 3), (3, 2), (12, 5), (12, 40), (40, 300)] {
+                let mut rand = Seed::new(n + open).stream("history");
+                let mut listings: Vec<Listing> =
+                    (0..n).map(|i| listing(i as u32, weights[i as usize % weights.len()])).collect();
+                let mut world = World::of(listings.clone(), config.build(&Context::lone(1)));
+                let mut draws = Context::lone(1).seed.stream("least_connections");
+                let mut classes = plain_classes(&world);
+                let mut sent = vec![];
+                for step in 0..1_500 {
+                    if rand.below(100) == 0 {
+                        // Somebody weighs otherwise, or leaves and comes back as another.
+                        let place = rand.below(n) as usize;
+                        listings[place].weight = weights[rand.below(weights.len() as u64) as usize];
+                        if n > 1 && rand.below(2) == 0 {
+                            world.list(
+                                listings
+                                    .iter()
+                                    .enumerate()
+                                    .filter(|(i, _)| *i != place)
+                                    .map(|(_, l)| l.clone())
+                                    .collect(),
+                            );
+                        }
+                        world.list(listings.clone());
+                        classes = plain_classes(&world);
+                    }
+                    let moved = if rand.below(100) < if sent.len() < open as usize { 70 } else { 30 } {
+                        let expected = plainly(&config, &classes, &mut draws).unwrap();
+                        assert_eq!(
+                            world.pick(&Request::plain()),
+                            Pick::To(expected),
+                            "step {step}, {config:?}, {weights:?}"
+                        );
+                        sent.push(expected);
+                        // Now and then the balancer is not told of a call, and later sees two more at once.
+                        if rand.below(20) == 0 {
+                            sent.push(expected);
+                            world.table.on_sent(expected);
+                        }
+                        world.sent(expected);
+                        expected
+                    } else if sent.is_empty() {
+                        continue;
+                    } else {
+                        let id = sent.swap_remove(rand.below(sent.len() as u64) as usize);
+                        world.ended(id, Duration::ZERO, Ok(()), None);
+                        id
+                    };
+                    let count = world.table.in_flight(moved);
+                    classes.iter_mut().for_each(|(_, class)| class.set(moved, count));
                 }
             }
         }
