@@ -63,6 +63,66 @@ impl Weighted {
     }
 }
 
+/// Who owns which of as many places as there is weight: each endpoint as many in a row as it weighs.
+///
+/// A number finds its owner in O(1): a guide table says where the search for it begins (Chen and Asau, "On generating
+/// random variates from an empirical distribution", AIIE Transactions 1974). Of light endpoints the guide names the
+/// owner of each place.
+#[derive(Debug, Clone, Default)]
+pub struct Shares {
+    /// Sums of the weights up to and with each.
+    sums: Vec<u64>,
+    /// By cell of 2^`shift` places: who owns the first of them. Then who owns the last place of all.
+    guide: Vec<u32>,
+    shift: u32,
+}
+
+impl Shares {
+    /// The shares of these weights, in their order.
+    pub fn of(weights: &[u32]) -> Shares {
+        let sum = |sum: &mut u64, weight: &u32| {
+            *sum += u64::from(*weight);
+            Some(*sum)
+        };
+        let sums: Vec<u64> = weights.iter().scan(0, sum).collect();
+        let Some(last) = sums.last().and_then(|total| total.checked_sub(1)) else { return Shares::default() };
+        let most = CELLS_EACH * sums.len() as u64;
+        let shift = (0..).find(|shift| last >> shift < most).expect("nothing is left of any number in the end");
+        let mut owner = 0;
+        let first = |cell: u64| {
+            while sums[owner as usize] <= cell << shift {
+                owner += 1;
+            }
+            owner
+        };
+        let mut guide: Vec<u32> = (0..=last >> shift).map(first).collect();
+        guide.push(weights.len() as u32 - 1);
+        Shares { sums, guide, shift }
+    }
+
+    /// The sum of the weights.
+    #[inline]
+    pub fn total(&self) -> u64 {
+        self.sums.last().copied().unwrap_or(0)
+    }
+
+    /// The owner of a place, which must be below the sum of the weights: the first whose sum is above it.
+    #[inline]
+    pub fn owner(&self, place: u64) -> usize {
+        let cell = (place >> self.shift) as usize;
+        let from = self.guide[cell] as usize;
+        if self.shift == 0 {
+            return from;
+        }
+        // Whoever owns the first place of the next cell may own the last ones of this.
+        let to = self.guide[cell + 1] as usize;
+        from + self.sums[from..to].partition_point(|sum| *sum <= place)
+    }
+}
+
+/// Cells of a guide for each endpoint, at most.
+const CELLS_EACH: u64 = 8;
+
 fn scaled_to(weights: Vec<u32>, max_total: u32) -> Vec<u32> {
     let total: u64 = weights.iter().copied().map(u64::from).sum();
     let max_total = u64::from(max_total);
@@ -80,6 +140,7 @@ pub fn gcd(a: u32, b: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rand::{Bits, Seed};
 
     fn weighted(weights: &[u32]) -> Weighted {
         let ids = (0..weights.len() as u32).map(|slot| EndpointId::new(slot, 0)).collect();
@@ -100,5 +161,39 @@ mod tests {
         assert_eq!(weighted(&[1_000_000, 1]).reduced_to(100), [99, 1], "nobody is lost");
         assert_eq!(weighted(&[20, 10]).at_most(30), [20, 10]);
         assert_eq!(weighted(&[20, 10]).at_most(12), [8, 4]);
+    }
+
+    #[test]
+    fn each_place_has_the_owner_that_a_search_in_the_sums_finds() {
+        let mut rand = Seed::new(1).stream("shares");
+        let mut drawn = |n: usize, most: u64| (0..n).map(|_| 1 + rand.below(most) as u32).collect::<Vec<u32>>();
+        // Light and heavy ones, and many light ones beside one that is as heavy as can be: one cell is nearly all theirs.
+        let mut rows = vec![vec![1], vec![u32::MAX], vec![1; 9], vec![8; 9], vec![9; 9], vec![2, 0, 3], vec![0, 1, 0]];
+        rows.extend([1, 2, 3, 17, 200].into_iter().flat_map(|n| [drawn(n, 5), drawn(n, 40), drawn(n, 1 << 32)]));
+        rows.extend([0, 500, 1_000].map(|at| (0..=1_000).map(|i| if i == at { u32::MAX } else { 1 }).collect()));
+        for weights in rows {
+            let shares = Shares::of(&weights);
+            let total: u64 = weights.iter().copied().map(u64::from).sum();
+            assert_eq!(shares.total(), total);
+            assert!(shares.guide.len() as u64 <= CELLS_EACH * weights.len() as u64 + 1, "memory is bounded");
+            let ends: Vec<u64> = weights
+                .iter()
+                .scan(0, |sum, weight| {
+                    Some({
+                        *sum += u64::from(*weight);
+                        *sum
+                    })
+                })
+                .collect();
+            let edges = ends.iter().flat_map(|end| [end.wrapping_sub(1), *end, end + 1]);
+            let cells =
+                (0..shares.guide.len() as u64).flat_map(|cell| [cell << shares.shift, (cell << shares.shift) + 1]);
+            let places = edges.chain(cells).chain(0..1_000).chain((0..1_000).map(|_| rand.below(total)));
+            for place in places.filter(|place| *place < total) {
+                let searched = ends.iter().position(|end| *end > place);
+                assert_eq!(Some(shares.owner(place)), searched, "{place} of {total}");
+            }
+        }
+        assert_eq!(Shares::of(&[]).total(), 0);
     }
 }

@@ -4,8 +4,8 @@
 //! HAProxy `hash-type map-based` (`lb_map.c`); pingora's weighted FNV (`selection/weighted.rs`); spymemcached's
 //! `ArrayModNodeLocator`.
 //! Observes: the call's key; static weights; who is ready.
-//! Cost: O(1) a pick with equal weights, else O(log n): a search in the sums of the weights; with `next` O(n) where the
-//! owner is not ready. O(n) a change.
+//! Cost: O(1) a pick, by a guide to the sums of the weights; with `next` O(n) where the owner is not ready. O(n) a
+//! change.
 //! Draws: none; a call without a key is routed by its own random number.
 //! Fails when: anyone joins or leaves, because nearly every key moves, with `haproxy` also when anyone fails; the
 //! order of the list differs between clients, because the map depends on it; with `next` somebody is not ready, because
@@ -18,7 +18,7 @@ use crate::base::hash::{Crc32, fnv1a};
 use crate::base::id::EndpointId;
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
-use crate::policy::balancer::weights::Weighted;
+use crate::policy::balancer::weights::{Shares, Weighted};
 use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
 
 /// Parameters of `hash_mod`.
@@ -69,34 +69,19 @@ struct HashMod {
 struct Slots {
     /// Those with a weight, in the order of the list.
     ids: Vec<EndpointId>,
-    /// Sums of the weights up to and with each.
-    sums: Vec<u64>,
-    /// The weight that all have, if it is the same.
-    each: Option<u64>,
+    shares: Shares,
 }
 
 impl Slots {
     fn of(weighted: Weighted) -> Slots {
-        let sum = |sum: &mut u64, weight: &u32| {
-            *sum += u64::from(*weight);
-            Some(*sum)
-        };
-        Slots {
-            sums: weighted.weights.iter().scan(0, sum).collect(),
-            each: weighted.weights.first().copied().map(u64::from).filter(|_| weighted.are_equal()),
-            ids: weighted.ids,
-        }
+        Slots { shares: Shares::of(&weighted.weights), ids: weighted.ids }
     }
 
     /// The owner of the slot that is the number modulo all slots.
     #[inline]
     fn owner(&self, number: u64) -> Option<EndpointId> {
-        let slot = number % self.sums.last()?;
-        let place = match self.each {
-            Some(weight) => (slot / weight) as usize,
-            None => self.sums.partition_point(|sum| *sum <= slot),
-        };
-        self.ids.get(place).copied()
+        let slot = number.checked_rem(self.shares.total())?;
+        self.ids.get(self.shares.owner(slot)).copied()
     }
 
     /// The owner if all had one slot.
@@ -155,7 +140,25 @@ impl Slots {
     }
 
     /// The first of 20 owners that is ready; a further attempt begins one later.
+    #[inline(always)]
     fn first_ready(
+        &self,
+        request: &Request<'_>,
+        endpoints: &Endpoints<'_>,
+        owners: impl Iterator<Item = Option<EndpointId>> + Clone,
+    ) -> Pick {
+        // Nearly always the first owner of the first attempt.
+        if request.attempt == 0
+            && let Some(id) = owners.clone().next().flatten().filter(|id| endpoints.is_ready(*id))
+        {
+            return Pick::To(id);
+        }
+        self.further(request, endpoints, owners)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn further(
         &self,
         request: &Request<'_>,
         endpoints: &Endpoints<'_>,
@@ -174,7 +177,7 @@ impl Slots {
 
 /// The numbers that NGINX divides, try by try: the sum of bits 16 to 30 of the checksums of the key, from the second
 /// on with the number of the try as text before it. There are fewer than 100.
-fn nginx_sums(key: &[u8]) -> impl Iterator<Item = u64> + '_ {
+fn nginx_sums(key: &[u8]) -> impl Iterator<Item = u64> + Clone + '_ {
     let mut sum = 0;
     (0_u8..100).map(move |retry| {
         let digits = [b'0' + retry / 10, b'0' + retry % 10];
@@ -190,14 +193,14 @@ fn nginx_sums(key: &[u8]) -> impl Iterator<Item = u64> + '_ {
 }
 
 /// The hashes of NGINX's `ip_hash`, try by try: each goes on from the one before.
-fn ip_hashes(octets: [u8; 3]) -> impl Iterator<Item = u64> {
+fn ip_hashes(octets: [u8; 3]) -> impl Iterator<Item = u64> + Clone {
     let next =
         move |hash: &u64| Some(octets.iter().fold(*hash, |hash, octet| (113 * hash + u64::from(*octet)) % 6_271));
     std::iter::successors(Some(89), next).skip(1)
 }
 
 /// The indices of pingora's weighted selection: the hash of the key, then the hash of the index before.
-fn pingora_indices(key: &[u8]) -> impl Iterator<Item = u64> {
+fn pingora_indices(key: &[u8]) -> impl Iterator<Item = u64> + Clone {
     std::iter::successors(Some(fnv1a(key)), |index| Some(fnv1a(&index.to_le_bytes())))
 }
 

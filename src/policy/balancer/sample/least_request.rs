@@ -4,7 +4,7 @@
 //! (gRFC A48); with `sampling = "distinct"` the way of Finagle, tower and linkerd.
 //! With `weights = "respect"` HAProxy `random(d)` (`src/backend.c`) and, distinct, NGINX `random two least_conn`.
 //! Observes: calls that this client has open; with `weights = "respect"` static weights.
-//! Cost: O(choices) a pick; O(choices log n) with weights.
+//! Cost: O(choices) a pick; O(n) a change with weights.
 //! Draws: `choices` a pick, at most as many as there are endpoints when they are distinct; none for one endpoint. By
 //! weight a distinct draw that hits an endpoint again is repeated, up to 20 times a pick (NGINX).
 //! Fails when: many clients share the backends, because each counts only its own calls; a backend fails fast,
@@ -17,7 +17,7 @@ use crate::base::rand::{Bits, Rand};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::score::in_flight::InFlight;
-use crate::policy::balancer::weights::Weighted;
+use crate::policy::balancer::weights::{Shares, Weighted};
 use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
 
 /// Parameters of `least_request`.
@@ -63,7 +63,7 @@ impl Config {
                 sampling: self.sampling,
                 rand,
                 weighted: Weighted::default(),
-                sums: vec![],
+                shares: Shares::default(),
                 drawn: Vec::with_capacity(self.choices as usize),
             }),
         }
@@ -77,8 +77,7 @@ struct ByWeight {
     sampling: Sampling,
     rand: Rand,
     weighted: Weighted,
-    /// Sums of the weights up to and with each.
-    sums: Vec<u64>,
+    shares: Shares,
     /// Places drawn for one pick.
     drawn: Vec<usize>,
 }
@@ -86,11 +85,7 @@ struct ByWeight {
 impl Balancer for ByWeight {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
         self.weighted = Weighted::of(endpoints);
-        let sum = |sum: &mut u64, weight: &u32| {
-            *sum += u64::from(*weight);
-            Some(*sum)
-        };
-        self.sums = self.weighted.weights.iter().scan(0, sum).collect();
+        self.shares = Shares::of(&self.weighted.weights);
     }
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
@@ -114,11 +109,9 @@ impl Balancer for ByWeight {
 impl ByWeight {
     fn draw(&mut self) {
         self.drawn.clear();
-        let all = self.sums[self.sums.len() - 1];
         let mut repeats = 0;
         while self.drawn.len() < self.choices && repeats <= TRIES {
-            let draw = self.rand.below(all);
-            let place = self.sums.partition_point(|sum| *sum <= draw);
+            let place = self.shares.owner(self.rand.below(self.shares.total()));
             if self.sampling == Sampling::Distinct && self.drawn.contains(&place) {
                 repeats += 1;
             } else {

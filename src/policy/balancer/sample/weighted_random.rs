@@ -3,7 +3,7 @@
 //! Origin: grpc-go `internal/wrr/random.go` (`weighted_target`), NGINX `random`, ALB `weighted_random`, Dubbo `random`;
 //! the alias method is Walker's (ACM TOMS 1977) as Vose builds it (IEEE TSE 1991), in whole numbers.
 //! Observes: static weights.
-//! Cost: O(1) a pick with `method = "alias"`, O(log n) with `"prefix_sums"`; O(n) a change.
+//! Cost: O(1) a pick, with `"prefix_sums"` by a guide to the sums; O(n) a change.
 //! Draws: one a pick, none for one endpoint. With `alias` it finds the column by its high bits and the place in the
 //! column by its low ones, which leaves a bias below n / 2^64.
 //! Fails when: load is high, because chance alone leaves some backend well above its share.
@@ -14,7 +14,7 @@ use crate::base::id::EndpointId;
 use crate::base::rand::{Bits, Rand};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
-use crate::policy::balancer::weights::Weighted;
+use crate::policy::balancer::weights::{Shares, Weighted};
 use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
 
 /// Parameters of `weighted_random`.
@@ -56,8 +56,7 @@ struct WeightedRandom {
 enum Chances {
     Equal,
     Alias(Table),
-    /// The sum of the weights up to and with each.
-    PrefixSums(Vec<u64>),
+    PrefixSums(Shares),
 }
 
 /// An alias table. What a draw looks at is small, because a large fleet's table does not fit in a processor's cache.
@@ -138,13 +137,7 @@ impl Balancer for WeightedRandom {
         self.chances = match self.method {
             _ if weighted.are_equal() => Chances::Equal,
             Method::Alias => Chances::Alias(Table::of(&weighted)),
-            Method::PrefixSums => {
-                let sum = |sum: &mut u64, weight: &u32| {
-                    *sum += u64::from(*weight);
-                    Some(*sum)
-                };
-                Chances::PrefixSums(weighted.weights.iter().scan(0, sum).collect())
-            }
+            Method::PrefixSums => Chances::PrefixSums(Shares::of(&weighted.weights)),
         };
         self.ids = weighted.ids;
     }
@@ -179,10 +172,7 @@ impl WeightedRandom {
                 let slot = table.at(self.rand.next_u64());
                 return endpoints.at_slot(slot as usize).map_or_else(|| Pick::nobody(endpoints), Pick::To);
             }
-            Chances::PrefixSums(sums) => {
-                let draw = self.rand.below(sums[sums.len() - 1]);
-                sums.partition_point(|sum| *sum <= draw)
-            }
+            Chances::PrefixSums(shares) => shares.owner(self.rand.below(shares.total())),
         };
         Pick::To(self.ids[place])
     }
