@@ -27,6 +27,11 @@ impl Places {
         self.several
     }
 
+    /// True if the list need not be read.
+    pub fn are_in_place(self) -> bool {
+        self.in_place
+    }
+
     /// The ready endpoint with this number, counted from 0; `None` if there are fewer.
     #[inline(always)]
     pub fn at(self, number: u64, endpoints: &Endpoints<'_>) -> Option<EndpointId> {
