@@ -359,6 +359,7 @@ pub fn channels(plan: &Plan, contender: usize, seed: u64) -> Vec<Channel> {
             zone: group.zone,
             region: plan.region_of(group.zone),
             distances: (0..plan.zones.len() as u16).map(mean).collect(),
+            retries: 0,
             tables: tables.clone(),
             truth: Truth::default(),
         };

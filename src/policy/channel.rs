@@ -62,7 +62,8 @@ impl Channel {
     /// A channel that knows nobody yet.
     pub fn new(spec: &ChannelSpec, context: &Context) -> Channel {
         let suspects = spec.health.as_ref().map_or(SuspectRule::LastResort, health::Spec::suspects);
-        let balancer = spec.balancer.build(&context.child("balancer"));
+        let retries = spec.retry.as_ref().map_or(0, |retry| retry.attempts - 1);
+        let balancer = spec.balancer.build(&Context { retries, ..context.child("balancer") });
         Channel {
             table: Table::new(suspects),
             only_picks: balancer.only_picks(),
@@ -321,11 +322,12 @@ impl Channel {
         let State::Sent { endpoint, address, at } = call.state else { return };
         call.state = State::Between;
         call.last = Some(address);
+        let retried = call.attempts - 1;
         if outcome.is_err() && self.retry.is_some() {
             self.calls.failed_on(slot, endpoint);
         }
         self.table.on_ended(endpoint);
-        self.feed_back(now, &Feedback::Done { endpoint, took: now - at, outcome, load });
+        self.feed_back(now, &Feedback::Done { endpoint, took: now - at, outcome, retried, load });
     }
 
     /// An attempt failed, sent or not: is there another?

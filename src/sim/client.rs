@@ -56,6 +56,7 @@ impl Client {
             zone: group.zone,
             region,
             distances: (0..plan.zones.len() as u16).map(mean).collect(),
+            retries: 0,
             tables: tables.clone(),
             truth: truth.clone(),
         };

@@ -31,6 +31,8 @@ pub struct Context {
     pub region: RegionId,
     /// One-way delay from the client to each zone, by zone number.
     pub distances: Arc<[Duration]>,
+    /// How many further attempts a call may make; the channel knows.
+    pub retries: u32,
     /// The hash tables of this run: clients that see the same endpoints share one. No answer depends on it.
     pub tables: Tables,
     /// What an oracle sees; blind unless one competes in a virtual world.
@@ -52,6 +54,7 @@ impl Context {
             zone: ZoneId(0),
             region: RegionId(0),
             distances: [Duration::ZERO].into(),
+            retries: 0,
             tables: Tables::default(),
             truth: Truth::default(),
         }

@@ -72,6 +72,8 @@ pub enum Feedback<'a> {
         took: Duration,
         /// How it ended.
         outcome: Outcome,
+        /// Attempts that its call had made before it.
+        retried: u32,
         /// The load report on the reply.
         load: Option<&'a LoadReport>,
     },

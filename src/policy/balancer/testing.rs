@@ -17,6 +17,8 @@ pub struct World {
     pub balancer: Box<dyn Balancer>,
     /// The time.
     pub now: Instant,
+    /// Attempts that the calls had made before those that end.
+    pub retried: u32,
     listings: Vec<Listing>,
 }
 
@@ -65,8 +67,13 @@ impl World {
 
     /// These listings, all connected.
     pub fn of(listings: Vec<Listing>, balancer: Box<dyn Balancer>) -> World {
-        let mut world =
-            World { table: Table::new(SuspectRule::LastResort), balancer, now: Instant::ZERO, listings: vec![] };
+        let mut world = World {
+            table: Table::new(SuspectRule::LastResort),
+            balancer,
+            now: Instant::ZERO,
+            retried: 0,
+            listings: vec![],
+        };
         world.list(listings);
         world
     }
@@ -153,7 +160,8 @@ impl World {
     /// Ends an attempt, wherever its endpoint is by now.
     pub fn ended(&mut self, endpoint: EndpointId, took: Duration, outcome: Outcome, load: Option<&LoadReport>) {
         self.table.on_ended(endpoint);
-        self.balancer.on_feedback(self.now, &Feedback::Done { endpoint, took, outcome, load }, &self.table.view());
+        let done = Feedback::Done { endpoint, took, outcome, retried: self.retried, load };
+        self.balancer.on_feedback(self.now, &done, &self.table.view());
     }
 
     /// `n` picks that end at once, as digits (letters from 10 on) of places.

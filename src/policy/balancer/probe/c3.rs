@@ -259,7 +259,7 @@ impl Balancer for C3 {
     }
 
     fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>, _endpoints: &Endpoints<'_>) {
-        let Feedback::Done { endpoint, took, outcome, load } = *feedback else { return };
+        let Feedback::Done { endpoint, took, outcome, load, .. } = *feedback else { return };
         // A call that its caller gave up was not answered.
         if outcome.is_err_and(|failure| matches!(failure.cause, Cause::Cancelled | Cause::Deadline)) {
             return;

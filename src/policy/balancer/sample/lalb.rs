@@ -9,8 +9,8 @@
 //! Fails when: throughput is so low that a window of 128 answers is older than what it should tell; all endpoints get
 //! slow together, because weights are only relative.
 //!
-//! A failed call counts as the timeout, which is what brpc makes of a call that has no retries left; retries of this
-//! client are calls of their own here.
+//! A failed attempt counts as what brpc takes it for: the more of the call's retries are left to mend it, the more its own
+//! latency, and the fewer, the more the timeout.
 
 use std::collections::VecDeque;
 
@@ -36,13 +36,22 @@ pub struct Config {
     #[serde(deserialize_with = "ratio")]
     #[schemars(range(min = 1))]
     pub punish_inflight_ratio: f64,
-    /// What a failed call counts as.
+    /// How many times its own latency a failed attempt counts as, as far as retries may still mend it: 1 or more.
+    #[serde(deserialize_with = "ratio")]
+    #[schemars(range(min = 1))]
+    pub punish_error_ratio: f64,
+    /// What the last attempt counts as if it fails.
     pub timeout: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { min_weight: 1_000, punish_inflight_ratio: 1.5, timeout: Duration::from_millis(500) }
+        Config {
+            min_weight: 1_000,
+            punish_inflight_ratio: 1.5,
+            punish_error_ratio: 1.2,
+            timeout: Duration::from_millis(500),
+        }
     }
 }
 
@@ -51,6 +60,7 @@ impl Config {
     pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
         Box::new(Lalb {
             config: self.clone(),
+            retries: i64::from(context.retries),
             rand: context.seed.stream("lalb"),
             places: Slots::new(),
             nodes: vec![],
@@ -62,6 +72,8 @@ impl Config {
 #[derive(Debug)]
 struct Lalb {
     config: Config,
+    /// Further attempts that a call may make.
+    retries: i64,
     rand: Rand,
     /// Where each member stands in the tree.
     places: Slots<usize>,
@@ -101,9 +113,9 @@ impl Node {
         weight.max(i64::from(config.min_weight))
     }
 
-    /// Takes in an answer, or a failure that counts as `timeout`.
-    fn learn(&mut self, now: i64, took: i64, failed_as: Option<i64>) {
-        match (failed_as, self.window.back_mut()) {
+    /// Takes in an answer, or what a failure counts as.
+    fn learn(&mut self, now: i64, took: i64, failed: Option<Failed>) {
+        match (failed, self.window.back_mut()) {
             (None, last) => {
                 let sum = last.map_or(0, |(sum, _)| *sum) + took;
                 if self.window.len() == WINDOW {
@@ -112,8 +124,9 @@ impl Node {
                 self.window.push_back((sum, now));
             }
             // A failure makes the answer before it later and longer, so it lowers throughput and raises latency.
-            (Some(timeout), Some(last)) => *last = (last.0 + timeout, now),
-            (Some(timeout), None) => self.window.push_back((timeout, now)),
+            (Some(failed), Some(last)) => *last = (last.0 + failed.counts, now),
+            // Of an endpoint that has not answered yet nothing is known but that.
+            (Some(failed), None) => self.window.push_back((failed.counts.max(failed.timeout), now)),
         }
         self.rebase(now);
     }
@@ -133,6 +146,26 @@ impl Node {
             return;
         }
         self.base = (throughput / self.latency.max(1)).min(MOST);
+    }
+}
+
+/// A failure, in microseconds.
+#[derive(Debug, Clone, Copy)]
+struct Failed {
+    /// What it counts as.
+    counts: i64,
+    /// What it would count as at worst.
+    timeout: i64,
+}
+
+impl Failed {
+    /// An attempt that failed after so long, with so many retries done and left. Without any retry the timeout counts
+    /// (`Weight::Update`).
+    fn after(took: i64, done: i64, left: i64, config: &Config) -> Failed {
+        let timeout = (config.timeout.as_nanos() / 1_000) as i64;
+        let (done, left) = if done + left == 0 { (1, 0) } else { (done, left) };
+        let own = (took as f64 * config.punish_error_ratio) as i64;
+        Failed { counts: (left * own + done * timeout) / (done + left), timeout }
     }
 }
 
@@ -249,13 +282,14 @@ impl Balancer for Lalb {
         let node = &mut self.nodes[place];
         let at = micros(now);
         match *feedback {
-            Feedback::Done { took, outcome, .. } => {
+            Feedback::Done { took, outcome, retried, .. } => {
                 node.begun -= i128::from(micros(Instant::from_nanos(now.as_nanos().saturating_sub(took.as_nanos()))));
                 node.open -= 1;
                 let took = (took.as_nanos() / 1_000) as i64;
                 if took > 0 {
-                    let failed_as = outcome.is_err().then_some((self.config.timeout.as_nanos() / 1_000) as i64);
-                    node.learn(at, took, failed_as);
+                    let done = i64::from(retried);
+                    let failed = || Failed::after(took, done, (self.retries - done).max(0), &self.config);
+                    node.learn(at, took, outcome.is_err().then(failed));
                     self.tree.set(place, node.weight(&self.config, at));
                 }
             }
@@ -282,7 +316,7 @@ fn ratio<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     if (1.0..=1_000.0).contains(&ratio) {
         return Ok(ratio);
     }
-    Err(serde::de::Error::custom(format_args!("`punish_inflight_ratio` is 1 to 1000, not {ratio}")))
+    Err(serde::de::Error::custom(format_args!("a punishment is 1 to 1000 times, not {ratio}")))
 }
 
 /// Answers that are looked back on.
@@ -342,11 +376,48 @@ mod tests {
     #[test]
     fn a_failure_lengthens_the_answer_before_it() {
         let mut node = answered(2_000);
-        node.learn(128_000, 1, Some(500_000));
-        assert_eq!((node.window.len(), node.latency), (128, (127 * 2_000 + 500_000) / 127));
+        node.learn(128_000, 1, Some(Failed { counts: 70_000, timeout: 500_000 }));
+        assert_eq!((node.window.len(), node.latency), (128, (127 * 2_000 + 70_000) / 127));
         let mut first = Node::new(ID, 5);
-        first.learn(1_000, 1, Some(500_000));
-        assert_eq!(first.latency, 500_000);
+        first.learn(1_000, 1, Some(Failed { counts: 70_000, timeout: 500_000 }));
+        assert_eq!(first.latency, 500_000, "without an answer the timeout, at least");
+        let mut slow = Node::new(ID, 5);
+        slow.learn(1_000, 1, Some(Failed { counts: 720_000, timeout: 500_000 }));
+        assert_eq!(slow.latency, 720_000);
+    }
+
+    #[test]
+    fn a_failure_counts_by_the_retries_that_may_mend_it() {
+        // The examples of `Weight::Update`, for 2 ms where the timeout is 500: its own latency is punished by 1.2.
+        let counts =
+            |retried, retries: i64| Failed::after(2_000, retried, retries - retried, &Config::default()).counts;
+        assert_eq!(counts(0, 0), 500_000);
+        assert_eq!([counts(0, 1), counts(1, 1)], [2_400, 500_000]);
+        assert_eq!([counts(0, 2), counts(1, 2), counts(2, 2)], [2_400, (2_400 + 500_000) / 2, 500_000]);
+    }
+
+    #[test]
+    fn retries_of_the_contender_soften_failures() {
+        let failing_share = |retries: u32, retried: u32| {
+            let context = Context { retries, ..Context::lone(1) };
+            let mut world = World::of((0..2).map(|i| listing(i, 1)).collect(), Config::default().build(&context));
+            world.retried = retried;
+            let ms = Duration::from_millis;
+            for i in 0..300 {
+                let bad = i % 10 == 0;
+                world.sent(world.id(0));
+                world.sent(world.id(1));
+                world.advance(ms(2));
+                world.done(0, ms(2), Ok(()));
+                let outcome = if bad { Err(Failure::of(Cause::Connection)) } else { Ok(()) };
+                world.done(1, ms(2), outcome);
+            }
+            (0..10_000).filter(|_| world.pick(&Request::plain()) == Pick::To(world.id(1))).count()
+        };
+        let (alone, mended, last) = (failing_share(0, 0), failing_share(3, 0), failing_share(3, 3));
+        assert_eq!(alone, last, "the last of four attempts is as one without retries");
+        assert!((4_000..5_000).contains(&mended), "{mended}: a tenth fewer answers, and a latency 22 % higher");
+        assert!(alone < 500, "{alone}: each failure is 500 ms among nine answers of 2");
     }
 
     #[test]

@@ -187,7 +187,7 @@ mod tests {
         fn sample(&mut self, ms: u64, took: u64, outcome: Outcome) {
             let endpoint = self.world.id(0);
             let took = Duration::from_millis(took);
-            self.score.on_feedback(at(ms), &Feedback::Done { endpoint, took, outcome, load: None });
+            self.score.on_feedback(at(ms), &Feedback::Done { endpoint, took, outcome, retried: 0, load: None });
         }
 
         fn stored(&self) -> f64 {
