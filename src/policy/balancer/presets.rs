@@ -80,7 +80,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("haproxy.hash_balance_factor", r#"{ "bounded_load": { "walk": "haproxy" } }"#),
     ("haproxy.hash_consistent", r#"{ "hash_ring_vnodes": { "entry": "nearest" } }"#),
     ("haproxy.leastconn", r#"{ "least_connections": { "ties": "round_robin", "load": "haproxy" } }"#),
-    ("haproxy.random", r#"{ "least_request": { "weights": "respect" } }"#),
+    ("haproxy.random", r#"{ "least_request": { "weights": "ring", "ties": "request_rate" } }"#),
     ("haproxy.slowstart", r#"{ "slow_start": { "shape": "linear" } }"#),
     ("haproxy.static_rr", r#"{ "wrr_map": {} }"#),
     // Kratos: selector. Its `p2c` is a balancer of its own.
@@ -94,7 +94,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("nginx.ip_hash", r#"{ "hash_mod": { "variant": "ip_hash" } }"#),
     ("nginx.least_conn", r#"{ "least_connections": { "ties": "smooth_wrr" } }"#),
     ("nginx.random", r#"{ "weighted_random": {} }"#),
-    ("nginx.random_two", r#"{ "least_request": { "weights": "respect", "sampling": "distinct" } }"#),
+    ("nginx.random_two", r#"{ "least_request": { "weights": "respect", "sampling": "distinct", "ties": "last" } }"#),
     ("nginx.round_robin", r#"{ "wrr_smooth": { "max_fails": 1 } }"#),
     // What nobody ships: upper bounds.
     ("oracle.jsq", r#"{ "oracle": {} }"#),

@@ -2,23 +2,24 @@
 //!
 //! Origin: power of two choices (Mitzenmacher, IEEE TPDS 2001); Envoy LEAST_REQUEST, gRPC `least_request_experimental`
 //! (gRFC A48); with `sampling = "distinct"` the way of Finagle, tower and linkerd.
-//! With `weights = "respect"` HAProxy `random(d)` (`src/backend.c`) and, distinct, NGINX `random two least_conn`.
-//! Observes: calls that this client has open; with `weights = "respect"` static weights.
-//! Cost: O(choices) a pick; O(n) a change with weights.
-//! Draws: `choices` a pick, at most as many as there are endpoints when they are distinct; none for one endpoint. By
-//! weight a distinct draw that hits an endpoint again is repeated, up to 20 times a pick (NGINX).
+//! With `weights = "ring"` and `ties = "request_rate"` HAProxy `random(d)` (`src/backend.c`); with `weights = "respect"`,
+//! distinct and `ties = "last"` NGINX `random two least_conn`, which turns to smooth weighted round robin after 20 draws
+//! that hit an endpoint again.
+//! Observes: calls that this client has open; static weights, unless they are ignored; how many calls it has sent to each
+//! in the last second, with `ties = "request_rate"`.
+//! Cost: O(choices) a pick, with a ring O(choices · log n); O(n) a change with weights or ties.
+//! Draws: `choices` a pick, at most as many as there are endpoints when they are distinct; none for one endpoint. With
+//! weights or ties a distinct draw that hits an endpoint again is repeated, up to 20 times a pick (NGINX).
 //! Fails when: many clients share the backends, because each counts only its own calls; a backend fails fast,
 //! because it then looks idle; with replacement and two endpoints, because the worse one keeps a quarter.
 
 use serde::{Deserialize, Serialize};
 
+use super::by_weight::{ByWeight, Rule, Ties, Weights};
 use super::choices::{Choices, Sampling};
-use crate::base::rand::{Bits, Rand};
-use crate::base::time::Instant;
+use crate::policy::balancer::Balancer;
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::score::in_flight::InFlight;
-use crate::policy::balancer::weights::{Shares, Weighted};
-use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
 
 /// Parameters of `least_request`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -32,92 +33,24 @@ pub struct Config {
     pub sampling: Sampling,
     /// Whether static weights count.
     pub weights: Weights,
-}
-
-/// Whether static weights count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Weights {
-    /// They do not: Envoy with equal weights, gRPC, Finagle, tower, linkerd.
-    #[default]
-    Ignore,
-    /// A heavier endpoint is drawn more often and may have more calls open: what is compared is calls over weight
-    /// (HAProxy, NGINX).
-    Respect,
+    /// Who stays of two that have as many calls open.
+    pub ties: Ties,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { choices: 2, sampling: Sampling::Replacement, weights: Weights::Ignore }
+        Config { choices: 2, sampling: Sampling::Replacement, weights: Weights::Ignore, ties: Ties::First }
     }
 }
 
 impl Config {
     /// The balancer of one client.
     pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
-        let rand = context.seed.stream("least_request");
-        match self.weights {
-            Weights::Ignore => Box::new(Choices::new(self.choices, self.sampling, InFlight, rand)),
-            Weights::Respect => Box::new(ByWeight {
-                choices: self.choices as usize,
-                sampling: self.sampling,
-                rand,
-                weighted: Weighted::default(),
-                shares: Shares::default(),
-                drawn: Vec::with_capacity(self.choices as usize),
-            }),
+        let Config { choices, sampling, weights, ties } = *self;
+        if weights == Weights::Ignore && ties == Ties::First {
+            return Box::new(Choices::new(choices, sampling, InFlight, context.seed.stream("least_request")));
         }
-    }
-}
-
-/// Draws by weight and compares calls over weight.
-#[derive(Debug)]
-struct ByWeight {
-    choices: usize,
-    sampling: Sampling,
-    rand: Rand,
-    weighted: Weighted,
-    shares: Shares,
-    /// Places drawn for one pick.
-    drawn: Vec<usize>,
-}
-
-impl Balancer for ByWeight {
-    fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
-        self.weighted = Weighted::of(endpoints);
-        self.shares = Shares::of(&self.weighted.weights);
-    }
-
-    fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        match self.weighted.ids.as_slice() {
-            [] => return Pick::nobody(endpoints),
-            [only] => return Pick::To(*only),
-            _ => {}
-        }
-        self.draw();
-        let open = |place: usize| u64::from(endpoints.in_flight(self.weighted.ids[place]));
-        let weight = |place: usize| u64::from(self.weighted.weights[place]);
-        let better = |best: usize, next: usize| {
-            // Of equals the first drawn stays. HAProxy goes on to compare request rates.
-            if open(next) * weight(best) < open(best) * weight(next) { next } else { best }
-        };
-        let best = self.drawn.iter().copied().reduce(better).expect("one is drawn");
-        Pick::To(self.weighted.ids[best])
-    }
-}
-
-impl ByWeight {
-    fn draw(&mut self) {
-        self.drawn.clear();
-        let mut repeats = 0;
-        while self.drawn.len() < self.choices && repeats <= TRIES {
-            let place = self.shares.owner(self.rand.below(self.shares.total()));
-            if self.sampling == Sampling::Distinct && self.drawn.contains(&place) {
-                repeats += 1;
-            } else {
-                self.drawn.push(place);
-            }
-        }
+        Box::new(ByWeight::new(Rule { choices: choices as usize, sampling, weights, ties }, context))
     }
 }
 
@@ -133,9 +66,6 @@ pub fn choices<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32,
     Err(serde::de::Error::custom(format_args!("`choices` is {choices}, but least_request compares 2 to 100 endpoints")))
 }
 
-/// How often a draw is repeated that hits an endpoint again (`ngx_http_upstream_random_module.c`).
-const TRIES: u32 = 20;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,28 +80,6 @@ mod tests {
             let hung = world.counts(10_000)[0];
             assert!(expected.contains(&hung), "{sampling:?}: {hung} of 10,000 to the hung one");
         }
-    }
-
-    #[test]
-    fn by_weight_draws_and_loads_are_in_proportion() {
-        for sampling in [Sampling::Replacement, Sampling::Distinct] {
-            let config = Config { sampling, weights: Weights::Respect, ..Config::default() };
-            let mut world = World::weighted(&[6, 3, 0, 1], &config);
-            let mut counts = [0; 4];
-            (0..10_000).for_each(|_| counts[world.send()] += 1);
-            for (count, expected) in counts.iter().zip([6_000_i32, 3_000, 0, 1_000]) {
-                assert!((count - expected).abs() < 15, "{sampling:?}: {counts:?}, kept close by comparing");
-            }
-        }
-        // While nothing is open the first drawn stays: 0.9, not what two draws would make of it.
-        let config = Config { weights: Weights::Respect, ..Config::default() };
-        let idle = World::weighted(&[9, 1], &config).counts(10_000)[0];
-        assert!((8_900..9_100).contains(&idle), "{idle}");
-        // Distinct, the busy one of two is never taken, however heavy.
-        let config = Config { sampling: Sampling::Distinct, ..config };
-        let mut world = World::weighted(&[9, 1], &config);
-        world.sent(world.id(0));
-        assert!(world.counts(1_000)[0] <= 150, "but where 20 draws in a row hit the same, 0.9^20");
     }
 
     #[test]

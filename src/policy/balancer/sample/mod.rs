@@ -4,6 +4,7 @@
 //! fleet; what is compared is a score.
 
 pub mod adaptive;
+pub mod by_weight;
 pub mod choices;
 pub mod gozero_p2c;
 pub mod join_idle_queue;
