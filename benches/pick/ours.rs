@@ -232,7 +232,7 @@ impl Client {
         if ONLY_PICKS {
             return;
         }
-        let done = Feedback::Done { endpoint, took: now - at, outcome: Ok(()), load: None };
+        let done = Feedback::Done { endpoint, took: now - at, outcome: Ok(()), retried: 0, load: None };
         self.balancer.on_feedback(now, &done, &self.table.view());
         while let Some(want) = self.balancer.poll_want() {
             black_box(want);

@@ -15,16 +15,16 @@ pub(super) fn avoid_tried(
     let mut pick = first;
     for _ in 0..ASK_AGAIN {
         match pick {
-            Pick::To(id) if request.tried.contains(&id) => pick = again(),
+            Pick::To(id) | Pick::Pend { on: id, .. } if request.tried.contains(&id) => pick = again(),
             _ => return pick,
         }
     }
-    let Pick::To(insisted) = pick else { return pick };
+    let (Pick::To(insisted) | Pick::Pend { on: insisted, .. }) = pick else { return pick };
     if !request.tried.contains(&insisted) {
         return pick;
     }
     let from = view.ready.iter().position(|id| *id == insisted).unwrap_or(0);
     let n = view.ready.len();
-    let untried = (1..n).map(|step| view.ready[(from + step) % n]).find(|id| !request.tried.contains(id));
+    let untried = (0..n).map(|step| view.ready[(from + step) % n]).find(|id| !request.tried.contains(id));
     untried.map_or(pick, Pick::To)
 }

@@ -16,6 +16,15 @@ pub(super) enum State {
     Between,
     /// It waits until somebody is ready.
     Waiting,
+    /// An attempt waits for the connection of its endpoint.
+    Pending {
+        /// Which.
+        endpoint: EndpointId,
+        /// Since when.
+        since: Instant,
+        /// It counts as open.
+        counts: bool,
+    },
     /// An attempt is open.
     Sent {
         /// On which endpoint.
@@ -35,7 +44,7 @@ pub(super) struct Call {
     pub(super) id: CallId,
     pub(super) tag: u32,
     pub(super) generation: u32,
-    /// Attempts sent.
+    /// Attempts that were sent, or are [pending](State::Pending) or were in vain.
     pub(super) attempts: u32,
     /// Where the last attempt went.
     pub(super) last: Option<Address>,
@@ -160,6 +169,14 @@ impl Calls {
     /// The same, and it waits until somebody is ready.
     pub(super) fn is_waiting(&self, slot: u32, generation: u32) -> bool {
         self.is_open(slot, generation) && self.places[slot as usize].state == State::Waiting
+    }
+
+    /// Whose connection the call of this generation waits for, and whether it counts there as open.
+    pub(super) fn pending_on(&self, slot: u32, generation: u32) -> Option<(EndpointId, bool)> {
+        match self.places[slot as usize].state {
+            State::Pending { endpoint, counts, .. } if self.is_open(slot, generation) => Some((endpoint, counts)),
+            _ => None,
+        }
     }
 
     /// True if this attempt is the open one of its call.

@@ -25,6 +25,9 @@ use crate::base::id::{Address, AttemptId, CallId, EndpointId};
 use crate::base::status::{Cause, Failure, Outcome};
 use crate::base::time::{Duration, Instant};
 
+mod pending;
+mod wants;
+
 /// What a timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Alarm {
@@ -53,6 +56,8 @@ pub struct Channel {
     hasher: Hasher,
     calls: Calls,
     waiting: VecDeque<(u32, u32)>,
+    /// Calls that wait for the connection of their own endpoint; some may have ended since.
+    pending: Vec<(u32, u32)>,
     timers: BinaryHeap<Timer>,
     actions: Actions,
     now: Instant,
@@ -78,6 +83,7 @@ impl Channel {
             hasher: Hasher::new(&spec.hash, context.client),
             calls: Calls::default(),
             waiting: VecDeque::new(),
+            pending: vec![],
             timers: BinaryHeap::new(),
             actions: Actions::default(),
             now: Instant::ZERO,
@@ -271,6 +277,7 @@ impl Channel {
     fn follow(&mut self, now: Instant, slot: u32, pick: Pick) {
         match pick {
             Pick::To(endpoint) => self.send(now, slot, endpoint),
+            Pick::Pend { on, counts } => self.pend(now, slot, on, counts),
             Pick::Drop(cause) => self.complete(now, slot, Err(Failure::of(cause))),
             Pick::Fail(cause) if !self.wait_for_ready => self.attempt_failed(now, slot, Failure::of(cause), false),
             Pick::Queue | Pick::Fail(_) => {
@@ -285,21 +292,37 @@ impl Channel {
     fn send(&mut self, now: Instant, slot: u32, endpoint: EndpointId) {
         // In panic health does not count (`Endpoints::in_panic`).
         debug_assert!(self.table.is_connected(endpoint), "a balancer picks only who is connected");
-        for guard in &mut self.guards {
-            if let Admit::No(cause) = guard.admit(now, endpoint) {
-                return self.attempt_failed(now, slot, Failure::of(cause), false);
-            }
+        if !self.is_admitted(now, slot, endpoint) {
+            return;
         }
         let Some(address) = self.table.send_to(endpoint) else { return };
+        self.calls.at_mut(slot).attempts += 1;
+        self.dispatch(now, slot, endpoint, address);
+        self.feed_back(now, &Feedback::Sent { endpoint });
+    }
+
+    /// Asks the guards; the attempt has failed if one says no.
+    #[inline(always)]
+    fn is_admitted(&mut self, now: Instant, slot: u32, endpoint: EndpointId) -> bool {
+        for guard in &mut self.guards {
+            if let Admit::No(cause) = guard.admit(now, endpoint) {
+                self.attempt_failed(now, slot, Failure::of(cause), false);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Hands an attempt, numbered and counted, to the world.
+    #[inline(always)]
+    fn dispatch(&mut self, now: Instant, slot: u32, endpoint: EndpointId, address: Address) {
         let call = self.calls.at_mut(slot);
         call.state = State::Sent { endpoint, address, at: now };
-        call.attempts += 1;
         let attempt = call.attempt_id(slot);
         self.actions.push(Action::Send { attempt, call: call.id, tag: call.tag, address });
         if let Some(limit) = self.retry.as_ref().and_then(|retry| retry.per_try()) {
             self.timers.push(Reverse((now + limit, Alarm::PerTry, slot, attempt.generation)));
         }
-        self.feed_back(now, &Feedback::Sent { endpoint });
     }
 
     #[inline(always)]
@@ -319,7 +342,7 @@ impl Channel {
     #[inline(always)]
     fn end_attempt(&mut self, now: Instant, slot: u32, outcome: Outcome, load: Option<&LoadReport>) {
         let call = self.calls.at_mut(slot);
-        let State::Sent { endpoint, address, at } = call.state else { return };
+        let State::Sent { endpoint, address, at } = call.state else { return self.end_pending(now, slot, outcome) };
         call.state = State::Between;
         call.last = Some(address);
         let retried = call.attempts - 1;
@@ -370,8 +393,8 @@ impl Channel {
         let call = self.calls.at(slot);
         if let State::Sent { .. } = call.state {
             self.actions.push(Action::Cancel { attempt: call.attempt_id(slot), call: call.id, tag: call.tag });
-            self.end_attempt(now, slot, Err(failure), None);
         }
+        self.end_attempt(now, slot, Err(failure), None);
         self.complete(now, slot, Err(failure));
     }
 
@@ -458,6 +481,9 @@ impl Channel {
 
     fn endpoints_changed(&mut self, now: Instant) {
         self.balancer.on_endpoints(now, &self.table.view());
+        if !self.pending.is_empty() {
+            self.settle_pending(now);
+        }
         self.pick_again(now);
     }
 
@@ -526,63 +552,6 @@ impl Channel {
             None => Feedback::Idle { endpoint },
         };
         self.feed_back(now, &feedback);
-    }
-
-    /// Takes over what the machines decided meanwhile.
-    #[inline(always)]
-    fn collect_wants(&mut self, now: Instant) {
-        if self.health.is_some() {
-            self.collect_health(now);
-        }
-        if self.only_picks {
-            return;
-        }
-        if let Some(first) = self.balancer.poll_want() {
-            self.meet_wants(now, first);
-        }
-    }
-
-    #[cold]
-    fn meet_wants(&mut self, now: Instant, first: Want) {
-        let mut next = Some(first);
-        while let Some(want) = next {
-            match want {
-                Want::Resolve => self.actions.push(Action::Resolve),
-                Want::PickAgain => self.pick_again(now),
-                Want::Connect(id) => {
-                    if let Some(address) = self.table.get(id).map(|entry| entry.address) {
-                        self.connect(now, address);
-                    }
-                }
-                Want::Probe(endpoint) => self.probe(Probe { endpoint, number: BALANCER_PROBE }),
-                Want::Watch(id) => {
-                    let entry = self.table.get(id).filter(|entry| entry.connectivity == Connectivity::Ready);
-                    if let Some(address) = entry.map(|entry| entry.address) {
-                        self.actions.push(Action::Watch(address));
-                    }
-                }
-            }
-            next = self.balancer.poll_want();
-        }
-    }
-
-    fn collect_health(&mut self, now: Instant) {
-        let mut changed = false;
-        while let Some((id, health)) = self.health.as_mut().and_then(|health| health.poll_verdict()) {
-            changed |= self.table.set_health(now, id, health);
-        }
-        while let Some(probe) = self.health.as_mut().and_then(|health| health.poll_probe()) {
-            self.probe(probe);
-        }
-        if changed {
-            self.endpoints_changed(now);
-        }
-    }
-
-    fn probe(&mut self, probe: Probe) {
-        if let Some(address) = self.table.get(probe.endpoint).map(|entry| entry.address) {
-            self.actions.push(Action::Probe { probe, address });
-        }
     }
 }
 

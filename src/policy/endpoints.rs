@@ -98,6 +98,8 @@ pub struct Endpoints<'a> {
     pub ready: &'a [EndpointId],
     /// In panic whoever is connected can be picked, whatever its health.
     pub in_panic: bool,
+    /// Whoever [may be connected](Table::may_be_connected) can be picked too.
+    pub unconnected: bool,
 }
 
 impl<'a> Endpoints<'a> {
@@ -124,7 +126,7 @@ impl<'a> Endpoints<'a> {
     where
         'a: 'b,
     {
-        Endpoints { table: self.table, members, ready, in_panic: self.in_panic }
+        Endpoints { table: self.table, members, ready, ..*self }
     }
 
     /// True if some member is connecting, so that a call may wait.
@@ -143,7 +145,12 @@ impl<'a> Endpoints<'a> {
     /// True if the endpoint can be picked.
     #[inline]
     pub fn is_ready(&self, id: EndpointId) -> bool {
-        self.table.is_ready(id) || (self.in_panic && self.table.is_connected(id))
+        self.table.is_ready(id) || ((self.in_panic || self.unconnected) && self.is_taken_for_ready(id))
+    }
+
+    #[cold]
+    fn is_taken_for_ready(&self, id: EndpointId) -> bool {
+        (self.in_panic && self.table.is_connected(id)) || (self.unconnected && self.table.may_be_connected(id))
     }
 }
 
@@ -222,7 +229,7 @@ impl Table {
     /// The view of the whole table.
     #[inline]
     pub fn view(&self) -> Endpoints<'_> {
-        Endpoints { table: self, members: &self.members, ready: &self.ready, in_panic: false }
+        Endpoints { table: self, members: &self.members, ready: &self.ready, in_panic: false, unconnected: false }
     }
 
     /// What is known of an endpoint; `None` if it is gone.
@@ -260,6 +267,14 @@ impl Table {
     /// True if calls would reach the endpoint, though its health may speak against it.
     pub fn is_connected(&self, id: EndpointId) -> bool {
         self.get(id).is_some_and(|entry| entry.connectivity == Connectivity::Ready)
+    }
+
+    /// True if nothing speaks against the endpoint, connected or not: it is healthy, and the last try to connect it has
+    /// not failed.
+    pub fn may_be_connected(&self, id: EndpointId) -> bool {
+        let fits =
+            |entry: &Endpoint| entry.health == Health::Healthy && entry.connectivity != Connectivity::TransientFailure;
+        self.get(id).is_some_and(fits)
     }
 
     /// Where an endpoint can be reached; `None` if it is gone. Of what every call asks, which is likely to be at hand.

@@ -122,7 +122,7 @@ pub enum Action {
         tag: u32,
         /// How.
         outcome: Outcome,
-        /// Attempts that were sent.
+        /// Attempts that were sent, or waited for a connection of their own in vain.
         attempts: u32,
         /// Where the last one went.
         address: Option<Address>,

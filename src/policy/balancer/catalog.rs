@@ -343,6 +343,8 @@ balancers! {
     Canary = "canary" [] => nest::canary, zones ["zone"];
     /// Less for whoever has just become ready.
     SlowStart = "slow_start" ["warm_up"] => nest::slow_start;
+    /// Picks first, connects then.
+    ConnectOnPick = "connect_on_pick" [] => nest::connect_on_pick;
     /// A few endpoints a client, by hash.
     RandomSubsetting = "random_subsetting" ["random_subsetting_experimental"] => nest::random_subsetting;
     /// A few endpoints a client, dealt out.

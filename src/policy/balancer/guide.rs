@@ -307,6 +307,13 @@ pub const ADVICE: &[Advice] = &[
         scenario: "successor-bias",
     },
     Advice {
+        fleet: "Backends that take long to connect to, and a client that picks before it connects",
+        take: &["connected", "counted"],
+        rather_than: &["uncounted", "two_choices"],
+        why: "calls that wait for a connection are load; who does not count them takes whoever is being connected for idle",
+        scenario: "slow-connect",
+    },
+    Advice {
         fleet: "A new version that gets its calls by weight",
         take: &["weighted_random", "wrr_edf"],
         rather_than: &["edf_zero", "least_connections", "stride"],

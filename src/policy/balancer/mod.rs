@@ -38,6 +38,14 @@ pub use super::request::Request;
 pub enum Pick {
     /// Send it there.
     To(EndpointId),
+    /// Connect this endpoint, which is not ready, and send it there once it is; if that fails, so does the attempt
+    /// (a pending request of Envoy's connection pools).
+    Pend {
+        /// Which.
+        on: EndpointId,
+        /// Whether the attempt counts as open already while it waits.
+        counts: bool,
+    },
     /// Wait until something changes: an endpoint is connecting, say, or the balancer wants to
     /// [be asked again](Want::PickAgain).
     Queue,

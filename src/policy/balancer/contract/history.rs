@@ -157,6 +157,9 @@ impl Life {
         if pick == Pick::Queue {
             self.waiting.push(request.random);
         }
+        if let Pick::Pend { on, counts } = pick {
+            return self.pend(on, counts);
+        }
         let Pick::To(id) = pick else { return Ok(()) };
         let table = &self.world.table;
         if !(table.view().ready.contains(&id) || self.may_panic && table.is_connected(id)) {
@@ -165,6 +168,21 @@ impl Life {
         }
         self.world.sent(id);
         self.open.push((id, self.world.now));
+        Ok(())
+    }
+
+    /// A call that waits for a connection counts as open, or is forgotten here.
+    fn pend(&mut self, on: EndpointId, counts: bool) -> Result<(), String> {
+        let table = &self.world.table;
+        if table.is_ready(on) || !table.may_be_connected(on) {
+            return Err(format!(
+                "it wants to connect {on:?}, which is connected, gone, not healthy or has just failed"
+            ));
+        }
+        if counts {
+            self.world.sent(on);
+            self.open.push((on, self.world.now));
+        }
         Ok(())
     }
 

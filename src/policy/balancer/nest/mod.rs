@@ -7,6 +7,7 @@
 pub mod aperture;
 pub mod canary;
 pub mod children;
+pub mod connect_on_pick;
 pub mod deterministic_aperture;
 pub mod deterministic_subsetting;
 pub mod envoy_priority;

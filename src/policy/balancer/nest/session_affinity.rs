@@ -63,7 +63,7 @@ impl Balancer for SessionAffinity {
             return pick;
         }
         let pick = self.child.pick(now, request, endpoints);
-        if let Pick::To(id) = pick {
+        if let Pick::To(id) | Pick::Pend { on: id, .. } = pick {
             self.sessions.insert(key, id);
         }
         pick

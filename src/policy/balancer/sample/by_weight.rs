@@ -263,8 +263,9 @@ mod tests {
         is(idle(Sampling::Replacement, Ties::Last), 0.9);
         // Of a different pair the second is the light one whenever the first is the heavy one, but for when 20 draws in
         // a row hit the heavy one again, and turns give it 9 of 10.
-        let turns = 0.9 * 0.9_f64.powi(20) * 0.9;
-        is(idle(Sampling::Distinct, Ties::First), 0.9 * (1.0 - 0.9_f64.powi(20)) + turns);
+        let again = crate::base::math::pow(0.9, 20.0);
+        let turns = 0.9 * again * 0.9;
+        is(idle(Sampling::Distinct, Ties::First), 0.9 * (1.0 - again) + turns);
         is(idle(Sampling::Distinct, Ties::Last), 0.1 + turns);
     }
 

@@ -11,8 +11,8 @@
 //! Fails when: many clients share the backends, because each counts only its own calls and all see the same
 //! minimum; a backend fails fast or is new, because it then takes every call.
 //!
-//! Calls that wait for a connection are not counted (Envoy's `count_pending`): none is ever bound to an endpoint
-//! that is not connected.
+//! With `count_pending` an endpoint need not be connected to be picked, and calls that wait for its connection count
+//! (Envoy): what `connect_on_pick` around it does.
 
 use std::hint::select_unpredictable;
 
@@ -24,6 +24,7 @@ use crate::base::id::EndpointId;
 use crate::base::rand::{Bits, Rand, below};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
+use crate::policy::balancer::nest::connect_on_pick;
 use crate::policy::balancer::weights::{Weighted, gcd};
 use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request};
 
@@ -35,6 +36,8 @@ pub struct Config {
     pub ties: Ties,
     /// What the load is.
     pub load: Load,
+    /// Endpoints are connected when they are picked, and calls that wait for that count as open.
+    pub count_pending: bool,
 }
 
 /// Who is picked of those with the least load.
@@ -70,11 +73,12 @@ pub enum Load {
 impl Config {
     /// The balancer of one client.
     pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
-        Box::new(LeastConnections {
+        let machine = LeastConnections {
             config: self.clone(),
             rand: context.seed.stream("least_connections"),
             index: Index::Classes(Classes::default()),
-        })
+        };
+        if self.count_pending { connect_on_pick::around(Box::new(machine), true) } else { Box::new(machine) }
     }
 }
 
@@ -554,7 +558,7 @@ mod tests {
         let key = |open, weight| Standing::of(Load::Haproxy, open, weight).load;
         assert_eq!([key(1, 256), key(1, 128), key(3, 256), key(3, 128)], [2, 4, 4, 8]);
         assert_eq!([key(0, 1), key(0, 256)], [0, 0], "without load, weights do not count");
-        let mut world = World::weighted(&[128, 256], &Config { ties: Ties::First, load: Load::Haproxy });
+        let mut world = World::weighted(&[128, 256], &Config { load: Load::Haproxy, ..config(Ties::First) });
         assert_eq!(sends(&mut world, 6), "ABBBAB");
     }
 
@@ -573,7 +577,7 @@ mod tests {
 
     #[test]
     fn dubbo_counts_calls_alone_and_draws_by_weight() {
-        let dubbo = Config { ties: Ties::Weighted, load: Load::Count };
+        let dubbo = Config { load: Load::Count, ..config(Ties::Weighted) };
         // Few weights and many: by class and from the tree.
         for weights in [vec![3, 1, 1, 5], (1..=20).collect()] {
             let total: u32 = weights.iter().sum();
@@ -688,8 +692,9 @@ mod tests {
         let large = [u32::MAX, u32::MAX - 4, 65_537, 65_539, 3];
         let choices: [&[u32]; 4] = [&[2], &[1, 2, 3, 4, 5], &[0, 1, 100, 50], &large];
         let kinds = [Load::Ratio, Load::Haproxy, Load::Count];
-        let kinds =
-            kinds.iter().flat_map(|load| [Ties::Random, Ties::Weighted].map(|ties| Config { ties, load: *load }));
+        let kinds = kinds
+            .iter()
+            .flat_map(|load| [Ties::Random, Ties::Weighted].map(|ties| Config { load: *load, ..config(ties) }));
         for (config, weights) in kinds.flat_map(|config| choices.map(|weights| (config.clone(), weights))) {
             for (n, open) in [(1, 3), (3, 2), (12, 5), (12, 40), (40, 300)] {
                 let mut rand = Seed::new(n + open).stream("history");

@@ -102,7 +102,7 @@ fn the_load_is_that_of_tower() {
                     drop(call.theirs);
                     ours.table.on_ended(call.endpoint);
                     let (endpoint, took) = (call.endpoint, ours.now - call.sent);
-                    score.on_feedback(ours.now, &Feedback::Done { endpoint, took, outcome: Ok(()), load: None });
+                    score.on_feedback(ours.now, &Feedback::Done { endpoint, took, outcome: Ok(()), retried: 0, load: None });
                 }
                 _ if !theirs.is_empty() => {
                     let (address, peer) = &theirs[random.random_range(0..list.len())];

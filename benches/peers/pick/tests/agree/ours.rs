@@ -74,7 +74,7 @@ impl Ours {
 
     pub fn end(&mut self, endpoint: EndpointId, took: Duration) {
         self.table.on_ended(endpoint);
-        let done = Feedback::Done { endpoint, took, outcome: Ok(()), load: None };
+        let done = Feedback::Done { endpoint, took, outcome: Ok(()), retried: 0, load: None };
         self.balancer.on_feedback(self.now, &done, &self.table.view());
     }
 }
