@@ -225,8 +225,9 @@ mod tests {
         let sent = client.input(Input::Connected(Address(0)));
         assert_eq!(sent, "send 0.0 to 0, fail 1 after 1: Dropped, fail 2 after 1: Dropped");
         assert_eq!(client.open(), [1, 0]);
-        let mut client = Client::new(true, limit);
-        assert_eq!(client.start(), "connect 0");
-        assert_eq!(client.start(), "fail 1 after 0: Dropped", "the one that waits counts");
+        let mut client = Client::new(true, r#", "limit": { "in_flight": { "max": 2 } }"#);
+        assert_eq!([client.start(), client.start()], ["connect 0", "send 1.0 to 1"]);
+        assert_eq!(client.start(), "fail 2 after 0: Dropped", "the one that waits counts");
+        assert_eq!(client.open(), [1, 1]);
     }
 }

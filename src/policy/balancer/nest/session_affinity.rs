@@ -186,4 +186,15 @@ mod tests {
         assert_eq!(world.pick(&retry), Pick::To(world.id(1)));
         assert_eq!(world.pick_hash(7), 1);
     }
+
+    #[test]
+    fn a_session_begins_with_a_call_that_waits_for_its_connection() {
+        let child = r#"{ "connect_on_pick": { "child": { "round_robin": { "start": "zero" } } } }"#;
+        let mut world = World::equal(3, &Config { child: serde_json::from_str(child).unwrap() });
+        (0..3).for_each(|place| world.connectivity(place, Connectivity::Idle));
+        let request = Request { hash: Some(7), ..Request::plain() };
+        assert_eq!(world.pick(&request), Pick::Pend { on: world.id(0), counts: false });
+        world.connectivity(0, Connectivity::Ready);
+        assert_eq!(world.pick(&request), Pick::To(world.id(0)), "the second turn is the next one's");
+    }
 }

@@ -334,8 +334,10 @@ const MOST: i64 = 1 << 50;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::id::CallId;
     use crate::base::status::{Cause, Failure};
     use crate::policy::balancer::testing::{World, listing};
+    use crate::policy::channel::{Action, Channel, Input, Start};
     use crate::policy::endpoints::Health;
 
     const ID: EndpointId = EndpointId::new(0, 0);
@@ -500,5 +502,36 @@ mod tests {
         }
         let failing = (0..5_010).filter(|_| world.pick(&Request::plain()) == Pick::To(world.id(0))).count();
         assert!(failing < 40, "{failing} where 1 of 501 is expected");
+    }
+
+    #[test]
+    fn a_channel_tells_how_many_retries_are_left() {
+        let latencies = |retries: u32| {
+            let retry = format!(r#"{{ "attempts": {}, "backoff": "1ms" }}"#, retries + 1);
+            let text = format!(r#"{{ "balancer": {{ "lalb": {{ "timeout": "5ms" }} }}, "retry": {retry} }}"#);
+            let mut channel = Channel::new(&serde_json::from_str(&text).unwrap(), &Context::lone(1));
+            channel.on_input(Instant::ZERO, Input::Begin([listing(0, 1)].into()));
+            let start = Start { call: CallId(0), tag: 0, hash: None, random: 0, class: 0, deadline: None };
+            channel.on_input(Instant::ZERO, Input::Start(start));
+            let (mut now, mut latencies) = (Instant::ZERO, vec![]);
+            loop {
+                channel.on_timeout(now);
+                match channel.poll_action() {
+                    Some(Action::Send { attempt, .. }) => {
+                        now += Duration::from_millis(6);
+                        let outcome = Err(Failure::of(Cause::Connection));
+                        channel.on_input(now, Input::Replied { attempt, outcome, load: None });
+                        channel.gauges(&mut |_, _, weight| latencies.push(SCALE / weight as i64 / 100));
+                    }
+                    Some(Action::Complete { .. }) => return latencies,
+                    _ => now += Duration::from_millis(1),
+                }
+            }
+        };
+        // In tenths of a millisecond. Each attempt takes 6 ms: 7.2 as far as retries may mend it, else the timeout of 5. Each
+        // failure adds to the one before it.
+        assert_eq!(latencies(0), [50]);
+        assert_eq!(latencies(1), [72, 72 + 50]);
+        assert_eq!(latencies(2), [72, 72 + 61, 72 + 61 + 50]);
     }
 }
