@@ -279,6 +279,67 @@ fn unhealthy_ones_get_nothing_and_degraded_ones_what_nobody_else_can_take() {
     assert_eq!(known(&after(&first, panic), "error_rate"), 1.0);
 }
 
+/// One client with 300 sessions, and a fleet whose `a`, `b` and `c` are replaced one after another: each is announced as
+/// draining when its successor joins, across which keys are compared, and goes ten seconds later.
+fn sessions(statuses: &str, seconds: u64) -> Summary {
+    let mut text = format!(
+        "duration = '{seconds}s'\nwarmup = '4s'\nseeds = 1\n[calls]\nrate = '600/s'\n\
+         keys = {{ uniform = {{ count = 300 }} }}\n[[clients]]\n\
+         [[backends]]\nname = 'rest'\ncount = 3\nworkers = 90\nservice = '10ms'\n"
+    );
+    for name in ["a", "b", "c"] {
+        text += &format!("[[backends]]\nname = '{name}'\nworkers = 90\nservice = '10ms'\n");
+    }
+    text += PUSH;
+    for (at, name) in [(5, "a"), (6, "b"), (7, "c")] {
+        let target = format!("target = {{ backends = '{name}' }}\n");
+        text += &fault(at, 0, &format!("{target}announce_health = {{ status = 'draining' }}"));
+        text += &fault(at, 0, "target = { backends = 'rest' }\nscale = { add = 1 }");
+        if at + 10 < seconds {
+            text += &fault(at + 10, 0, &format!("{target}scale = {{ remove = 1 }}"));
+        }
+    }
+    text += &format!("[contenders]\nit = {{ balancer = {{ session_affinity = {{ {statuses} }} }} }}");
+    runs(&run(&plan(&text)), "it")[0].clone()
+}
+
+#[test]
+fn who_is_announced_as_draining_keeps_its_sessions_until_it_goes() {
+    let draining = "override_host_status = ['unknown', 'healthy', 'draining']";
+    let before = sessions(draining, 15);
+    assert_eq!((known(&before, "keys_moved"), known(&before, "affinity_rate")), (0.0, 1.0));
+    // Those that drain serve their half of the sessions to the end, and then nobody else loses one.
+    let share: f64 = ["a", "b", "c"].iter().map(|name| known(&before, &format!("share.{name}"))).sum();
+    assert!((share - 0.5).abs() < 0.05, "{share}");
+    let gone = sessions(draining, 25);
+    // At three of the six changes, less the keys that are not seen between two.
+    assert!((known(&gone, "keys_moved") - 0.09).abs() < 0.02, "{}", known(&gone, "keys_moved"));
+    assert_eq!((known(&gone, "keys_moved_collateral"), known(&gone, "error_rate")), (0.0, 0.0));
+    // Without it they lose them as soon as their client hears of it: a sixth at each of the three changes, but for the
+    // keys that are seen in the tenth of a second until then.
+    let moved = sessions("", 15);
+    assert!((known(&moved, "keys_moved") - 0.14).abs() < 0.02, "{}", known(&moved, "keys_moved"));
+    assert!(known(&moved, "affinity_rate") < 0.99 && known(&moved, "error_rate") == 0.0);
+    let share: f64 = ["a", "b", "c"].iter().map(|name| known(&moved, &format!("share.{name}"))).sum();
+    // Of the 11 s that are measured they have a sixth each for 1, 2 and 3 s.
+    assert!((share - 6.0 / 6.0 / 11.0).abs() < 0.03, "{share}");
+}
+
+#[test]
+fn who_drains_gets_nothing_new() {
+    let near = |status: &str| {
+        fault(10, 0, &format!("target = {{ backends = 'near' }}\nannounce_health = {{ status = '{status}' }}"))
+    };
+    for balancer in
+        ["'round_robin'", "'least_request'", "'maglev'", "'ring_hash'", "'pick_first'", "'session_affinity'"]
+    {
+        let run = after(&near("draining"), balancer);
+        assert_eq!((known(&run, "share.near"), known(&run, "error_rate")), (0.0, 0.0), "{balancer}");
+        let nobody = after(&fault(10, 0, "announce_health = { status = 'draining' }"), balancer);
+        assert_eq!(known(&nobody, "error_rate.no_endpoint"), 1.0, "{balancer}: it is no last resort");
+    }
+}
+
 #[test]
 fn an_announcement_does_not_overrule_a_probe() {
     let health = "[health]\nthree_state = { interval = '1s', timeout = '200ms' }\n";

@@ -2,12 +2,13 @@
 //! Each client hears of it after the discovery's own delay; connections stay, open calls go on, and new calls follow the
 //! announcement (Envoy's EDS `health_status`).
 //!
-//! Written: `announce_health = {}`, `announce_health = { status = "degraded" }`.
+//! Written: `announce_health = {}`, `announce_health = { status = "degraded" }`, `announce_health = { status = "draining" }`.
 //! Unfolds into: the status announced for the targets from beginning to end; then what was announced before.
 //! Does not: touch the servers, or overrule active health checks: of the two the worse counts, so `healthy` only takes
 //! back what an earlier announcement said. An unhealthy endpoint stays listed, so levels and panic thresholds still
-//! count it, and hashes that keep a place for who is listed do. A draining one is as an unhealthy one: here nobody has
-//! a session with an endpoint that is not ready.
+//! count it, and hashes that keep a place for who is listed do. A draining one gets no calls but those of its sessions,
+//! if `session_affinity` is told so; levels and panic thresholds of Envoy's policies leave it out of their count. It does
+//! not go by itself: a `scale` or `rolling_deploy` says when.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,7 @@ impl Fault for Config {
         match self.status {
             HealthStatus::Healthy => "announced healthy",
             HealthStatus::Degraded => "announced degraded",
+            HealthStatus::Draining => "announced draining",
             HealthStatus::Unhealthy => "announced unhealthy",
         }
         .to_owned()
@@ -56,6 +58,9 @@ mod tests {
     #[test]
     fn a_status_comes_and_goes() {
         check(&Config::default(), "10 20 | 0 5", "10 announce 0 5 Health(Unhealthy), 20 announce 0 5 off");
+        let draining = Config { status: HealthStatus::Draining };
+        check(&draining, "10 - | 0", "10 announce 0 Health(Draining)");
+        assert!(draining.affects_backends() && draining.label() == "announced draining");
         let healthy = Config { status: HealthStatus::Healthy };
         check(&healthy, "10 - | 0", "10 announce 0 Health(Healthy)");
         assert!(Config::default().affects_backends() && !healthy.affects_backends());

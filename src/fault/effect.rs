@@ -135,6 +135,8 @@ pub enum HealthStatus {
     Healthy,
     /// Used only where no healthy one is left, unless the client's health check has another rule for suspects.
     Degraded,
+    /// It gets no calls but those of sessions that it has, where `session_affinity` lets it keep them.
+    Draining,
     /// Not used.
     #[default]
     Unhealthy,

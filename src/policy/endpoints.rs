@@ -52,6 +52,10 @@ pub enum Health {
     /// A probe was missed, or it is announced as degraded: used only where no healthy endpoint is left (unless
     /// configured otherwise).
     Suspect,
+    /// Announced as about to go: it gets no calls but those of sessions that it has. Better than failed, because it
+    /// still serves; worse than suspect, because it is no last resort (Envoy's `HostImpl::healthStatus` looks for a
+    /// failed check first, then for what EDS says is draining, then for what is degraded).
+    Draining,
     /// Not used.
     Failed,
 }
@@ -85,6 +89,14 @@ pub struct Endpoint {
     listing: u32,
     /// False once it has left.
     listed: bool,
+}
+
+impl Endpoint {
+    /// True if it is announced as draining, whatever a health checker says. Envoy then leaves it out where it counts
+    /// how many of all hosts are healthy (its `excludedHosts`).
+    pub fn is_draining(&self) -> bool {
+        self.announced == Health::Draining
+    }
 }
 
 /// What a balancer is shown.
@@ -207,7 +219,7 @@ pub struct Change {
     pub joined: Vec<EndpointId>,
     /// Endpoints that are gone.
     pub left: Vec<EndpointId>,
-    /// Endpoints that the list no longer calls failed.
+    /// Endpoints that the list no longer calls draining or failed.
     pub returned: Vec<EndpointId>,
     /// True if a weight, a zone or an announced health changed.
     pub altered: bool,
@@ -277,6 +289,11 @@ impl Table {
         self.get(id).is_some_and(fits)
     }
 
+    /// What becomes of suspects.
+    pub fn suspects(&self) -> SuspectRule {
+        self.suspects
+    }
+
     /// Where an endpoint can be reached; `None` if it is gone. Of what every call asks, which is likely to be at hand.
     pub fn address(&self, id: EndpointId) -> Option<Address> {
         self.open.get(id.slot()).filter(|open| open.is_of(id)).map(|_| self.address_of(id.slot()))
@@ -337,7 +354,7 @@ impl Table {
         let entry = &mut self.entries[slot];
         change.altered |= entry.weight != listing.weight || entry.zone != listing.zone;
         change.altered |= entry.announced != listing.health;
-        if entry.announced == Health::Failed && listing.health != Health::Failed {
+        if entry.announced >= Health::Draining && listing.health < Health::Draining {
             change.returned.push(entry.id);
         }
         entry.weight = listing.weight;
@@ -499,7 +516,7 @@ impl Table {
                 && match entry.health {
                     Health::Healthy => true,
                     Health::Suspect => suspect_ok,
-                    Health::Failed => false,
+                    Health::Draining | Health::Failed => false,
                 };
             self.pickable[id.slot()] = pickable;
             if pickable {
@@ -587,6 +604,9 @@ mod tests {
             (Health::Suspect, Health::Failed, &ids[1..]),
             (Health::Suspect, Health::Healthy, &ids[1..]),
             (Health::Healthy, Health::Suspect, &ids[1..]),
+            (Health::Healthy, Health::Draining, &ids[1..]),
+            (Health::Suspect, Health::Draining, &ids[1..]),
+            (Health::Failed, Health::Draining, &ids[1..]),
             (Health::Healthy, Health::Healthy, &ids[..]),
         ] {
             table.set_health(Instant::ZERO, ids[0], verdict);
@@ -606,6 +626,26 @@ mod tests {
         let joined = table.update(third(Health::Failed).into()).joined;
         let returned = table.update(third(Health::Healthy).into()).returned;
         assert_eq!(returned, [ids[0], joined[0]], "whoever joins as failed returns like others");
+    }
+
+    #[test]
+    fn a_draining_one_is_no_resort_and_keeps_its_connection() {
+        let said = |health| [Listing { health, ..listing(1, 1) }, listing(2, 1)];
+        let (mut table, ids) = table(&[1, 2]);
+        table.on_sent(ids[0]);
+        table.update(said(Health::Draining).into());
+        table.set_health(Instant::ZERO, ids[1], Health::Failed);
+        assert_eq!(table.view().ready, [], "nobody else is left, and still");
+        assert!(table.is_connected(ids[0]) && table.in_flight(ids[0]) == 1);
+        for (verdict, worse) in [(Health::Suspect, Health::Draining), (Health::Failed, Health::Failed)] {
+            table.set_health(Instant::ZERO, ids[0], verdict);
+            let endpoint = table.get(ids[0]).unwrap();
+            assert_eq!((endpoint.health, endpoint.is_draining()), (worse, true));
+        }
+        // To fail after draining is not to return, and to be healthy after either is.
+        assert_eq!(table.update(said(Health::Failed).into()).returned, []);
+        assert_eq!(table.update(said(Health::Draining).into()).returned, []);
+        assert_eq!(table.update(said(Health::Suspect).into()).returned, [ids[0]]);
     }
 
     #[test]

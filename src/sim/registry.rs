@@ -301,6 +301,7 @@ fn health(status: HealthStatus) -> Health {
     match status {
         HealthStatus::Healthy => Health::Healthy,
         HealthStatus::Degraded => Health::Suspect,
+        HealthStatus::Draining => Health::Draining,
         HealthStatus::Unhealthy => Health::Failed,
     }
 }

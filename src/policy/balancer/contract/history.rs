@@ -275,7 +275,7 @@ impl Life {
     }
 
     fn any_health(&mut self) -> Health {
-        [Health::Healthy, Health::Suspect, Health::Failed][self.script.below(3) as usize]
+        [Health::Healthy, Health::Suspect, Health::Draining, Health::Failed][self.script.below(4) as usize]
     }
 
     fn answer_probe(&mut self) {

@@ -79,7 +79,7 @@ fn state(child: &Child, endpoints: &Endpoints<'_>) -> Connectivity {
     if !child.ready().is_empty() {
         return Connectivity::Ready;
     }
-    let usable = child.members().iter().filter_map(|id| endpoints.get(*id)).filter(|e| e.health != Health::Failed);
+    let usable = child.members().iter().filter_map(|id| endpoints.get(*id)).filter(|e| e.health < Health::Draining);
     let any = |state| usable.clone().any(|endpoint| endpoint.connectivity == state);
     if any(Connectivity::Connecting) {
         Connectivity::Connecting
