@@ -326,7 +326,7 @@ fn who_is_announced_as_draining_keeps_its_sessions_until_it_goes() {
 }
 
 #[test]
-fn who_drains_gets_nothing_new() {
+fn who_drains_gets_nothing_new_and_degraded_ones_what_is_too_much() {
     let near = |status: &str| {
         fault(10, 0, &format!("target = {{ backends = 'near' }}\nannounce_health = {{ status = '{status}' }}"))
     };
@@ -337,6 +337,25 @@ fn who_drains_gets_nothing_new() {
         assert_eq!((known(&run, "share.near"), known(&run, "error_rate")), (0.0, 0.0), "{balancer}");
         let nobody = after(&fault(10, 0, "announce_health = { status = 'draining' }"), balancer);
         assert_eq!(known(&nobody, "error_rate.no_endpoint"), 1.0, "{balancer}: it is no last resort");
+    }
+    // Half of all are healthy and bear 70 %; as two levels the far one bears everything that the near one does not.
+    let (all, zones) = ("{ envoy_priority = { by = 'all' } }", "'envoy_priority'");
+    let share = |status: &str, balancer: &str| known(&after(&near(status), balancer), "share.near");
+    assert!((share("degraded", all) - 0.3).abs() < 0.02, "{}", share("degraded", all));
+    assert_eq!((share("degraded", zones), share("draining", all), share("draining", zones)), (0.0, 0.0, 0.0));
+}
+
+#[test]
+fn a_degraded_one_that_fails_gets_nothing_more() {
+    // Two of four hang. At the first missed probe they are degraded and take 30 %, at the third they have failed, which
+    // changes nothing about who is ready.
+    let health = "[health]\nthree_state = { interval = '500ms', timeout = '500ms' }\n";
+    let hung = fault(8, 0, "target = { backends = 'near' }\nhang = {}");
+    for balancer in
+        ["{ envoy_priority = { by = 'all' } }", "{ locality_first = { child = { envoy_priority = { by = 'all' } } } }"]
+    {
+        let run = after(&format!("{hung}{health}"), balancer);
+        assert_eq!(known(&run, "share.near"), 0.0, "{balancer}");
     }
 }
 

@@ -290,7 +290,7 @@ impl Channel {
 
     #[inline(always)]
     fn send(&mut self, now: Instant, slot: u32, endpoint: EndpointId) {
-        // In panic health does not count (`Endpoints::in_panic`).
+        // In panic health does not count (`Endpoints::eligible`).
         debug_assert!(self.table.is_connected(endpoint), "a balancer picks only who is connected");
         if !self.is_admitted(now, slot, endpoint) {
             return;

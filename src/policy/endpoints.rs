@@ -60,6 +60,18 @@ pub enum Health {
     Failed,
 }
 
+/// Who of those that are connected can be picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Eligible {
+    /// Whoever the table says is ready: by their health, and what becomes of suspects.
+    #[default]
+    Ready,
+    /// Suspects and nobody else, where they are a last resort (Envoy's degraded hosts).
+    Degraded,
+    /// Everybody, whatever their health (Envoy's panic).
+    Anybody,
+}
+
 /// One endpoint of the table.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
@@ -108,9 +120,9 @@ pub struct Endpoints<'a> {
     pub members: &'a [EndpointId],
     /// Those of them that can be picked, in the same order.
     pub ready: &'a [EndpointId],
-    /// In panic whoever is connected can be picked, whatever its health.
-    pub in_panic: bool,
-    /// Whoever [may be connected](Table::may_be_connected) can be picked too.
+    /// Who can be picked.
+    pub eligible: Eligible,
+    /// Whoever [may be connected](Table::may_be_connected) can be picked too, unless only the degraded are eligible.
     pub unconnected: bool,
 }
 
@@ -157,12 +169,22 @@ impl<'a> Endpoints<'a> {
     /// True if the endpoint can be picked.
     #[inline]
     pub fn is_ready(&self, id: EndpointId) -> bool {
-        self.table.is_ready(id) || ((self.in_panic || self.unconnected) && self.is_taken_for_ready(id))
+        match self.eligible {
+            Eligible::Ready => self.table.is_ready(id) || (self.unconnected && self.table.may_be_connected(id)),
+            other => self.is_eligible(id, other),
+        }
     }
 
     #[cold]
-    fn is_taken_for_ready(&self, id: EndpointId) -> bool {
-        (self.in_panic && self.table.is_connected(id)) || (self.unconnected && self.table.may_be_connected(id))
+    fn is_eligible(&self, id: EndpointId, eligible: Eligible) -> bool {
+        let unconnected = self.unconnected && eligible != Eligible::Degraded;
+        self.get(id).is_some_and(|endpoint| self.table.admits(endpoint, eligible))
+            || (unconnected && self.table.may_be_connected(id))
+    }
+
+    /// True if the endpoint is not counted among those that are healthy, but could be picked if there were too few.
+    pub fn is_degraded(&self, endpoint: &Endpoint) -> bool {
+        self.eligible == Eligible::Ready && self.table.is_last_resort(endpoint)
     }
 }
 
@@ -241,7 +263,8 @@ impl Table {
     /// The view of the whole table.
     #[inline]
     pub fn view(&self) -> Endpoints<'_> {
-        Endpoints { table: self, members: &self.members, ready: &self.ready, in_panic: false, unconnected: false }
+        let (members, ready) = (self.members.as_slice(), self.ready.as_slice());
+        Endpoints { table: self, members, ready, eligible: Eligible::Ready, unconnected: false }
     }
 
     /// What is known of an endpoint; `None` if it is gone.
@@ -287,6 +310,20 @@ impl Table {
         let fits =
             |entry: &Endpoint| entry.health == Health::Healthy && entry.connectivity != Connectivity::TransientFailure;
         self.get(id).is_some_and(fits)
+    }
+
+    /// True if such an endpoint can be picked where these are eligible.
+    fn admits(&self, endpoint: &Endpoint, eligible: Eligible) -> bool {
+        match eligible {
+            Eligible::Ready => self.is_ready(endpoint.id),
+            Eligible::Degraded => self.is_last_resort(endpoint) && endpoint.connectivity == Connectivity::Ready,
+            Eligible::Anybody => endpoint.connectivity == Connectivity::Ready,
+        }
+    }
+
+    /// True if it is a suspect, and suspects are used only where nobody is healthy.
+    fn is_last_resort(&self, endpoint: &Endpoint) -> bool {
+        endpoint.health == Health::Suspect && self.suspects == SuspectRule::LastResort
     }
 
     /// What becomes of suspects.
@@ -646,6 +683,23 @@ mod tests {
         assert_eq!(table.update(said(Health::Failed).into()).returned, []);
         assert_eq!(table.update(said(Health::Draining).into()).returned, []);
         assert_eq!(table.update(said(Health::Suspect).into()).returned, [ids[0]]);
+    }
+
+    #[test]
+    fn who_is_eligible_can_be_picked() {
+        let (mut table, ids) = table(&[1, 2, 3, 4]);
+        table.set_health(Instant::ZERO, ids[1], Health::Suspect);
+        table.set_health(Instant::ZERO, ids[2], Health::Failed);
+        table.set_connectivity(Instant::ZERO, ids[3], Connectivity::Idle);
+        let picked = |table: &Table, eligible| -> Vec<usize> {
+            let view = Endpoints { eligible, ..table.view() };
+            (0..4).filter(|place| view.is_ready(ids[*place])).collect()
+        };
+        assert_eq!(picked(&table, Eligible::Ready), [0]);
+        assert_eq!(picked(&table, Eligible::Degraded), [1]);
+        assert_eq!(picked(&table, Eligible::Anybody), [0, 1, 2]);
+        table.suspects = SuspectRule::Include;
+        assert!(picked(&table, Eligible::Degraded).is_empty(), "used like healthy ones they are not degraded");
     }
 
     #[test]

@@ -81,6 +81,7 @@ const VARIANTS: &[&str] = &[
     r#"{ "priority": { "child": "least_request", "by": "region", "failover_timeout": "20ms" } }"#,
     r#"{ "priority": { "child": { "ring_hash": { "connect": "lazy" } } } }"#,
     r#"{ "envoy_priority": { "by": "region", "fail_traffic_on_panic": true } }"#,
+    r#"{ "envoy_priority": { "by": "all", "panic_threshold": 0, "child": "least_request" } }"#,
     r#"{ "zone_aware": { "callers": [5, 1, 1], "min_cluster_size": 2, "panic_threshold": 0 } }"#,
     r#"{ "weighted_target": { "weights": [1, 0, 3], "overprovisioning": 140, "split": "key" } }"#,
     r#"{ "canary": { "strict": true, "split": "key", "guard": { "excess": "10%", "during": "20ms" } } }"#,
@@ -116,7 +117,7 @@ const PREQUAL_SYNC: &str = r#"prequal":{"mode":"sync"#;
 const C3_RATES: &str = r#"c3":{"rate_control":true,"exponent"#;
 
 /// Rows and variants that pick others than those that are ready, all of them connected: when too few are healthy
-/// (Envoy's panic), or for sessions. By the name or a parameter that only they have.
+/// (Envoy's panic, and its degraded hosts), or for sessions. By the name or a parameter that only they have.
 const UNREADY: &[&str] = &[r#"{"envoy_priority""#, r#""override_host_status":["healthy","degraded","draining"]"#];
 
 /// Variants that do not keep a promise of their row, by a parameter that only they have, and why.
@@ -497,6 +498,24 @@ fn wrappers_with_nothing_to_do_do_not_show() {
         }
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+#[test]
+fn wrappers_heed_health_if_their_children_do() {
+    let mut wrappers = 0;
+    for name in Spec::NAMES {
+        let row = Subject::of(&format!("\"{name}\""));
+        let Ok(mut spec) = serde_json::from_str::<serde_json::Value>(&row.name) else { continue };
+        let heeds = |subject: &Subject| subject.build(&Context::lone(7)).heeds_health();
+        assert_eq!(heeds(&row), *name == "envoy_priority", "{name}");
+        if spec[*name].get("child").is_some() {
+            spec[*name]["child"] = "envoy_priority".into();
+            let wrapper = Subject::of(&spec.to_string());
+            assert!(heeds(&wrapper), "{}", wrapper.name);
+            wrappers += 1;
+        }
+    }
+    assert!(wrappers > 9, "{wrappers}");
 }
 
 #[test]

@@ -183,6 +183,12 @@ pub trait Balancer: Send {
         true
     }
 
+    /// True if it looks at the health of endpoints that are not ready: it is then told of every verdict of a health
+    /// checker, and not only of those that change who is ready.
+    fn heeds_health(&self) -> bool {
+        false
+    }
+
     /// Whether it keeps to a part of the endpoints for long and wants nobody else connected: a client that has been up
     /// for long is then connected to that part and not to all.
     fn keeps_to_some(&self) -> bool {

@@ -49,7 +49,7 @@ impl Channel {
     fn collect_health(&mut self, now: Instant) {
         let mut changed = false;
         while let Some((id, health)) = self.health.as_mut().and_then(|health| health.poll_verdict()) {
-            changed |= self.table.set_health(now, id, health);
+            changed |= self.table.set_health(now, id, health) || self.balancer.heeds_health();
         }
         while let Some(probe) = self.health.as_mut().and_then(|health| health.poll_probe()) {
             self.probe(probe);

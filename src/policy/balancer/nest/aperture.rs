@@ -192,6 +192,10 @@ impl Balancer for Aperture {
         false
     }
 
+    fn heeds_health(&self) -> bool {
+        self.subset.heeds_health()
+    }
+
     fn keeps_to_some(&self) -> bool {
         true
     }

@@ -7,13 +7,17 @@ use crate::base::slots::Slots;
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::{Context, Spec};
 use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want};
-use crate::policy::endpoints::{Connectivity, Endpoint, Health};
+use crate::policy::endpoints::{Connectivity, Eligible, Endpoint, Health};
 
 /// Children alike, one for each group: a zone, a region, whatever number the parent gives an endpoint.
 pub struct Children {
     spec: Spec,
     context: Context,
     connects_all: bool,
+    only_picks: bool,
+    heeds_health: bool,
+    /// All endpoints are one group, whose child draws what it would draw without a parent.
+    is_sole: bool,
     groups: BTreeMap<u32, Child>,
     /// The group of each endpoint. One that has left keeps its entry until its place is used again, so what is
     /// learned late still finds its way.
@@ -23,8 +27,12 @@ pub struct Children {
 impl Children {
     /// No group yet. Each child will get a seed of its own, by the number of its group.
     pub fn new(spec: &Spec, context: &Context) -> Children {
+        let child = spec.build(&context.child("child"));
         Children {
-            connects_all: spec.build(&context.child("child")).connects_all(),
+            connects_all: child.connects_all(),
+            only_picks: child.only_picks(),
+            heeds_health: child.heeds_health(),
+            is_sole: false,
             spec: spec.clone(),
             context: context.clone(),
             groups: BTreeMap::new(),
@@ -32,41 +40,49 @@ impl Children {
         }
     }
 
+    /// The same for a parent that makes one group of all endpoints: while its only child takes all calls, they are the
+    /// calls that it would get without a parent.
+    pub fn sole(spec: &Spec, context: &Context) -> Children {
+        Children { is_sole: true, ..Children::new(spec, context) }
+    }
+
     /// Shares the endpoints out, and tells the children for whom something has changed. A group that has lost all
     /// its endpoints stays, empty.
     pub fn on_endpoints(&mut self, now: Instant, endpoints: &Endpoints<'_>, group_of: impl Fn(&Endpoint) -> u32) {
-        self.on_endpoints_with_panic(now, endpoints, group_of, |_| false);
+        self.on_endpoints_eligible(now, endpoints, group_of, |_| Eligible::Ready);
     }
 
-    /// The same; the children of groups in panic are shown whoever is connected as ready.
-    pub fn on_endpoints_with_panic(
+    /// The same; the child of a group is shown those of its endpoints as ready that are eligible there.
+    pub fn on_endpoints_eligible(
         &mut self,
         now: Instant,
         endpoints: &Endpoints<'_>,
         group_of: impl Fn(&Endpoint) -> u32,
-        panics: impl Fn(u32) -> bool,
+        eligible: impl Fn(u32) -> Eligible,
     ) {
         for (group, child) in &mut self.groups {
             child.begin();
-            child.in_panic = panics(*group);
+            child.eligible = eligible(*group);
         }
         for endpoint in endpoints.members.iter().filter_map(|id| endpoints.get(*id)) {
             let group = group_of(endpoint);
             self.owners.insert(endpoint.id, group);
             let context = &self.context;
             let build = || {
-                let child = Child::new(self.spec.build(&context.child(&format!("child/{group}"))));
-                Child { in_panic: panics(group), ..child }
+                let alone = self.is_sole.then(|| context.clone());
+                let context = alone.unwrap_or_else(|| context.child(&format!("child/{group}")));
+                Child { eligible: eligible(group), ..Child::new(self.spec.build(&context)) }
             };
             let child = self.groups.entry(group).or_insert_with(build);
             child.next.push(Sight::of(endpoint));
-            if child.in_panic && endpoints.table.is_connected(endpoint.id) {
+            let seen = Endpoints { eligible: child.eligible.max(endpoints.eligible), ..*endpoints };
+            if child.eligible != Eligible::Ready && seen.is_ready(endpoint.id) {
                 child.next_ready.push(endpoint.id);
             }
         }
         for id in endpoints.ready {
             let child = self.owners.get(*id).and_then(|group| self.groups.get_mut(group));
-            if let Some(child) = child.filter(|child| !child.in_panic) {
+            if let Some(child) = child.filter(|child| child.eligible == Eligible::Ready) {
                 child.next_ready.push(*id);
             }
         }
@@ -122,6 +138,16 @@ impl Children {
         self.connects_all
     }
 
+    /// True if the children [only pick](Balancer::only_picks).
+    pub fn only_picks(&self) -> bool {
+        self.only_picks
+    }
+
+    /// True if the children [look at health](Balancer::heeds_health).
+    pub fn heeds_health(&self) -> bool {
+        self.heeds_health
+    }
+
     /// The gauges of all children.
     pub fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
         for child in self.groups.values() {
@@ -141,8 +167,8 @@ pub struct Child {
     balancer: Box<dyn Balancer>,
     members: Vec<EndpointId>,
     ready: Vec<EndpointId>,
-    /// Whoever is connected counts as ready.
-    in_panic: bool,
+    /// Who counts as ready.
+    eligible: Eligible,
     /// What the child was last told of each member.
     told: Vec<Sight>,
     /// What it is to be told, while the endpoints are being shared out.
@@ -158,12 +184,13 @@ struct Sight {
     zone: ZoneId,
     connectivity: Connectivity,
     health: Health,
+    is_draining: bool,
 }
 
 impl Sight {
     fn of(endpoint: &Endpoint) -> Sight {
         let Endpoint { id, weight, zone, connectivity, health, .. } = *endpoint;
-        Sight { id, weight, zone, connectivity, health }
+        Sight { id, weight, zone, connectivity, health, is_draining: endpoint.is_draining() }
     }
 }
 
@@ -171,7 +198,7 @@ impl Child {
     /// A child that has been told nothing yet.
     pub fn new(balancer: Box<dyn Balancer>) -> Child {
         let (members, ready) = (vec![], vec![]);
-        Child { balancer, members, ready, in_panic: false, told: vec![], next: vec![], next_ready: vec![] }
+        Child { balancer, members, ready, eligible: Eligible::Ready, told: vec![], next: vec![], next_ready: vec![] }
     }
 
     /// Its endpoints, in the order of the list.
@@ -195,21 +222,21 @@ impl Child {
 
     /// Asks it.
     pub fn pick(&mut self, now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        let Child { balancer, members, ready, in_panic, .. } = self;
-        balancer.pick(now, request, &seen(endpoints, members, ready, *in_panic))
+        let Child { balancer, members, ready, eligible, .. } = self;
+        balancer.pick(now, request, &seen(endpoints, members, ready, *eligible))
     }
 
     /// Brings it what was learned.
     pub fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>, endpoints: &Endpoints<'_>) {
-        let Child { balancer, members, ready, in_panic, .. } = self;
-        balancer.on_feedback(now, feedback, &seen(endpoints, members, ready, *in_panic));
+        let Child { balancer, members, ready, eligible, .. } = self;
+        balancer.on_feedback(now, feedback, &seen(endpoints, members, ready, *eligible));
     }
 
     /// Wakes it, if its time has come.
     pub fn on_timeout(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
         if self.balancer.next_timeout().is_some_and(|at| at <= now) {
-            let Child { balancer, members, ready, in_panic, .. } = self;
-            balancer.on_timeout(now, &seen(endpoints, members, ready, *in_panic));
+            let Child { balancer, members, ready, eligible, .. } = self;
+            balancer.on_timeout(now, &seen(endpoints, members, ready, *eligible));
         }
     }
 
@@ -237,8 +264,8 @@ impl Child {
         std::mem::swap(&mut self.next_ready, &mut self.ready);
         self.members.clear();
         self.members.extend(self.told.iter().map(|sight| sight.id));
-        let Child { balancer, members, ready, in_panic, .. } = self;
-        balancer.on_endpoints(now, &seen(endpoints, members, ready, *in_panic));
+        let Child { balancer, members, ready, eligible, .. } = self;
+        balancer.on_endpoints(now, &seen(endpoints, members, ready, *eligible));
     }
 
     /// How many of its endpoints are thought to serve: those that are ready and, where the child connects only
@@ -250,14 +277,14 @@ impl Child {
     }
 }
 
-/// What a child is shown: its own endpoints, and in panic whoever is connected as ready.
+/// What a child is shown: its own endpoints, and as ready who is eligible for it or for its parent.
 fn seen<'b>(
     endpoints: &Endpoints<'b>,
     members: &'b [EndpointId],
     ready: &'b [EndpointId],
-    in_panic: bool,
+    eligible: Eligible,
 ) -> Endpoints<'b> {
-    Endpoints { in_panic: in_panic || endpoints.in_panic, ..endpoints.narrowed(members, ready) }
+    Endpoints { eligible: eligible.max(endpoints.eligible), ..endpoints.narrowed(members, ready) }
 }
 
 impl std::fmt::Debug for Child {

@@ -118,6 +118,11 @@ impl Balancer for ConnectOnPick {
         self.child.only_picks()
     }
 
+    /// Who may be connected depends on the health of those that are not ready too.
+    fn heeds_health(&self) -> bool {
+        true
+    }
+
     fn connects_all(&self) -> bool {
         false
     }

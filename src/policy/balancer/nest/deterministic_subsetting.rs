@@ -99,6 +99,10 @@ impl Balancer for DeterministicSubsetting {
         false
     }
 
+    fn heeds_health(&self) -> bool {
+        self.subset.heeds_health()
+    }
+
     fn keeps_to_some(&self) -> bool {
         true
     }

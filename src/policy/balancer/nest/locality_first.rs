@@ -132,6 +132,10 @@ impl Balancer for LocalityFirst {
         self.children.connects_all()
     }
 
+    fn heeds_health(&self) -> bool {
+        self.children.heeds_health()
+    }
+
     fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
         self.children.gauges(visit);
     }

@@ -90,6 +90,10 @@ impl Balancer for RandomSubsetting {
         false
     }
 
+    fn heeds_health(&self) -> bool {
+        self.subset.heeds_health()
+    }
+
     fn keeps_to_some(&self) -> bool {
         true
     }

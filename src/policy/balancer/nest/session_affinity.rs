@@ -171,6 +171,10 @@ impl Balancer for SessionAffinity {
         self.child.connects_all()
     }
 
+    fn heeds_health(&self) -> bool {
+        self.child.heeds_health()
+    }
+
     fn keeps_to_some(&self) -> bool {
         self.child.keeps_to_some()
     }

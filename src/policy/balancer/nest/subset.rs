@@ -78,6 +78,10 @@ impl Balancer for Subset {
         false
     }
 
+    fn heeds_health(&self) -> bool {
+        self.child.balancer().heeds_health()
+    }
+
     fn keeps_to_some(&self) -> bool {
         true
     }

@@ -117,10 +117,12 @@ impl WeightedTarget {
         let connects_all = self.children.connects_all();
         self.groups.clear();
         for (number, child) in self.children.groups() {
-            let listed = child.members().iter().filter_map(|id| endpoints.get(*id));
-            let sum = || listed.map(|endpoint| u64::from(endpoint.weight)).sum();
+            let listed = || child.members().iter().filter_map(|id| endpoints.get(*id));
+            let sum = || listed().map(|endpoint| u64::from(endpoint.weight)).sum();
             let weight = self.config.weights.get(number as usize).map_or_else(sum, |weight| u64::from(*weight));
-            let (serving, all) = (child.serving(connects_all) as u64, child.members().len() as u64);
+            let serving = child.serving(connects_all) as u64;
+            // Envoy's `effectiveLocalityWeight` leaves out who is draining.
+            let all = listed().filter(|endpoint| !endpoint.is_draining()).count() as u64;
             let weight = effective(weight, serving, all, self.config.overprovisioning);
             if weight > 0 {
                 self.groups.push((number, weight));
@@ -183,6 +185,10 @@ impl Balancer for WeightedTarget {
 
     fn connects_all(&self) -> bool {
         self.children.connects_all()
+    }
+
+    fn heeds_health(&self) -> bool {
+        self.children.heeds_health()
     }
 
     fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {

@@ -17,6 +17,7 @@ use crate::base::time::Instant;
 use crate::policy::balancer::catalog::{Context, Spec};
 use crate::policy::balancer::read;
 use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want};
+use crate::policy::endpoints::Eligible;
 
 /// Parameters of `zone_aware`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -100,7 +101,12 @@ fn routes(callers: &[u64], ready: &[u64], own: usize) -> Option<Routes> {
 
 impl ZoneAware {
     fn plan(&self, endpoints: &Endpoints<'_>) -> Option<Routes> {
-        let (ready, all) = (endpoints.ready.len() as u64, endpoints.members.len() as u64);
+        // Envoy counts neither who is draining nor, in panic, anybody: calls then go to all zones alike.
+        let counted = endpoints.members.iter().filter(|id| endpoints.get(**id).is_some_and(|e| !e.is_draining()));
+        let (ready, all) = (endpoints.ready.len() as u64, counted.count() as u64);
+        if endpoints.eligible == Eligible::Anybody {
+            return None;
+        }
         if ready < u64::from(self.config.min_cluster_size) || 100 * ready < u64::from(self.config.panic_threshold) * all
         {
             return None;
@@ -171,6 +177,10 @@ impl Balancer for ZoneAware {
 
     fn connects_all(&self) -> bool {
         self.zones.connects_all()
+    }
+
+    fn heeds_health(&self) -> bool {
+        self.zones.heeds_health()
     }
 
     fn gauges(&self, visit: &mut dyn FnMut(&'static str, EndpointId, f64)) {
