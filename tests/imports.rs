@@ -177,6 +177,11 @@ fn the_deadline_of_a_contender_ends_its_calls() {
     assert_eq!(digest("long"), digest("longer"), "the shorter of the two deadlines counts");
 }
 
+/// The contender of a cluster that says nothing of panic: it panics where less than half of its hosts are healthy.
+fn panics(native: &str) -> String {
+    format!("balancer = {{ envoy_priority = {{ by = 'all', panic_threshold = 50, child = {native} }} }}")
+}
+
 #[test]
 fn envoy_clusters_are_what_a_person_would_have_written() {
     for (cluster, native) in [
@@ -213,7 +218,7 @@ fn envoy_clusters_are_what_a_person_would_have_written() {
         ),
         (
             "lb_policy: LEAST_REQUEST\nleast_request_lb_config: { slow_start_config: { slow_start_window: 3s } }\ncommon_lb_config:\n  healthy_panic_threshold: { value: 29.6 }\n  zone_aware_lb_config: { min_cluster_size: 3 }\n",
-            "{ zone_aware = { child = { 'envoy.slow_start' = { child = 'envoy.least_request', window = '3s' } }, min_cluster_size = 3, panic_threshold = 30 } }",
+            "{ envoy_priority = { by = 'all', panic_threshold = 30, child = { zone_aware = { child = { 'envoy.slow_start' = { child = 'envoy.least_request', window = '3s' } }, min_cluster_size = 3, panic_threshold = 0 } } } }",
         ),
         (
             "lb_policy: RANDOM\ncommon_lb_config: { healthy_panic_threshold: { value: 30 } }\n",
@@ -224,11 +229,20 @@ fn envoy_clusters_are_what_a_person_would_have_written() {
             "{ envoy_priority = { child = { 'envoy.locality_weighted' = { child = 'envoy.round_robin' } }, by = 'all', panic_threshold = 71 } }",
         ),
         (
-            "lb_policy: RANDOM\ncommon_lb_config: { zone_aware_lb_config: { routing_enabled: { value: 0 } } }\n",
+            "lb_policy: RANDOM\ncommon_lb_config:\n  zone_aware_lb_config: { routing_enabled: { value: 0 } }\n  healthy_panic_threshold: { value: 0 }\n",
             "'envoy.random'",
         ),
+        (
+            "lb_policy: RANDOM\ncommon_lb_config: { zone_aware_lb_config: { routing_enabled: { value: 0 }, fail_traffic_on_panic: true } }\n",
+            "{ envoy_priority = { by = 'all', child = 'envoy.random', fail_traffic_on_panic = true } }",
+        ),
+        (
+            "lb_policy: ROUND_ROBIN\ncommon_lb_config: { zone_aware_lb_config: { fail_traffic_on_panic: true }, healthy_panic_threshold: { value: 0 } }\n",
+            "{ zone_aware = { child = 'envoy.round_robin', panic_threshold = 0 } }",
+        ),
     ] {
-        same("envoy.yaml", cluster, &format!("balancer = {native}"));
+        let says = ["healthy_panic_threshold", "routing_enabled"].iter().any(|field| cluster.contains(field));
+        same("envoy.yaml", cluster, &if says { format!("balancer = {native}") } else { panics(native) });
     }
 }
 
@@ -276,10 +290,39 @@ fn typed_policies_are_what_a_person_would_have_written() {
                 "round_robin.v3.RoundRobin",
                 r#""slow_start_config": { "slow_start_window": "5s" }, "locality_lb_config": { "zone_aware_lb_config": {} }"#,
             ),
-            "{ zone_aware = { child = { 'envoy.slow_start' = { child = 'envoy.round_robin', window = '5s' } } } }",
+            "{ zone_aware = { child = { 'envoy.slow_start' = { child = 'envoy.round_robin', window = '5s' } }, panic_threshold = 0 } }",
         ),
     ] {
-        same("envoy.json", &cluster, &format!("balancer = {native}"));
+        // PickFirst and RandomSubsetting are gRPC's, and gRPC never panics.
+        let calm = ["PickFirst", "RandomSubsetting"].iter().any(|kind| cluster.contains(kind));
+        same("envoy.json", &cluster, &if calm { format!("balancer = {native}") } else { panics(native) });
+    }
+}
+
+/// Digests of the runs of an Envoy cluster with these fields, and the part of its calls for which there is nobody.
+fn outcome(fields: &str, fault: &str) -> (Vec<String>, f64) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("envoy.yaml"), fields).unwrap();
+    let options = Options { folder: Some(folder.path().to_path_buf()), ..Options::default() };
+    let text =
+        scenario("mine = { envoy_cluster = 'envoy.yaml' }").replace("[contenders]", &format!("{fault}[contenders]"));
+    let text = text.replace("drain =", "discovery = { push = { delay = '1ms' } }\ndrain =");
+    let plan = parse(&text, "scenario.toml", &options).unwrap_or_else(|findings| panic!("{findings}")).plans.remove(0);
+    let study = common::run(&plan);
+    let runs = common::runs(&study, "mine");
+    let nobody = plimsoll::measure::catalog::value(&runs[0], "error_rate.no_endpoint").unwrap().unwrap();
+    (runs.iter().map(|run| run.digests.run.clone()).collect(), nobody)
+}
+
+#[test]
+fn while_all_are_healthy_it_does_not_show_that_a_cluster_may_panic() {
+    let never = "\ncommon_lb_config: { healthy_panic_threshold: { value: 0 } }\n";
+    for fields in ["lb_policy: ROUND_ROBIN", "lb_policy: RANDOM", "lb_policy: LEAST_REQUEST", "lb_policy: MAGLEV"] {
+        let calm = format!("{fields}{never}");
+        assert_eq!(outcome(fields, ""), outcome(&calm, ""), "{fields}");
+        // Everybody is announced as unhealthy: who may not panic has nobody to send to.
+        let all = "[[faults]]\nat = '500ms'\nannounce_health = {}\n";
+        assert_eq!((outcome(fields, all).1, outcome(&calm, all).1), (0.0, 1.0), "{fields}");
     }
 }
 

@@ -7,7 +7,8 @@
 //! `healthy_panic_threshold`) and of bounded loads (`consistent_hashing_lb_config`). Or `load_balancing_policy` with the
 //! types `RoundRobin`, `LeastRequest`, `Random`, `RingHash`, `Maglev`, `WrrLocality`, `ClientSideWeightedRoundRobin`,
 //! `RandomSubsetting` and `PickFirst`. `slow_start_config` is the balancer `slow_start` around the policy, and zones are
-//! balancers around both, as is panic where a threshold is given. A hash policy looks at the key of a call; what a number may become at run time is not looked at.
+//! balancers around both. Around all of it is panic, below half of the hosts where no other threshold is given: while more
+//! are healthy it changes nothing. A hash policy looks at the key of a call; what a number may become at run time is not looked at.
 //!
 //! Fields about the world around a client (`type`, `load_assignment`, `connect_timeout` …) count for nothing, with a warning:
 //! the scenario says which backends there are.
@@ -27,7 +28,10 @@ pub fn read(value: &Value, reading: &mut Reading<'_>) -> Option<Settings> {
     let cluster = only_cluster(value, reading)?;
     let cluster = reading.message(cluster, &CLUSTER)?;
     let common = reading.table(&cluster, "common_lb_config", &COMMON);
-    let panic = common.as_ref().and_then(|common| reading.percent(common, "healthy_panic_threshold"));
+    let panic = match common.as_ref().filter(|common| common.has("healthy_panic_threshold")) {
+        Some(common) => reading.percent(common, "healthy_panic_threshold"),
+        None => Some(envoy::usual_panic(&cluster)),
+    };
     if let Some(assignment) = cluster.field("load_assignment") {
         let message = "the endpoints of `load_assignment` count for nothing here: the scenario says them";
         let help = "`[[backends]]` says which there are; leave it out to lose this warning";
@@ -200,7 +204,7 @@ fn names() -> Vec<&'static str> {
 const WEIGHED: &[(&str, &str)] = &[
     ("load_balancing_weight", "`weight` in `[[backends]]` says it"),
     ("priority", "`balancer = \"envoy_priority\"` in the scenario takes zones in order of distance"),
-    ("health_status", "the faults of the scenario say who is down"),
+    ("health_status", "`announce_health` in `[[faults]]` says it"),
     ("policy", "`balancer = \"envoy_priority\"` in the scenario has `overprovisioning`"),
 ];
 
@@ -260,7 +264,7 @@ const COMMON: Shape = Shape {
         ("update_merge_window", "clients hear of every change by itself"),
         ("ignore_new_hosts_until_first_hc", "a new server counts as healthy"),
         ("close_connections_on_host_set_change", "connections to servers that stay are kept"),
-        ("override_host_status", "calls have no host of their own"),
+        ("override_host_status", "no session is part of a cluster; `session_affinity` in the scenario has it"),
     ],
     world: &[],
 };

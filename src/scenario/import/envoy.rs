@@ -153,7 +153,7 @@ fn typed_wrr_locality(
     reading.needed(&message, "endpoint_picking_policy", "`endpoint_picking_policy: { policies: [ … ] }`");
     let child = message.field("endpoint_picking_policy").and_then(|policy| first_of(&policy.value, None, reading));
     let weighted = balancer(reading, at, ("envoy.locality_weighted", "WrrLocality"), vec![("child", child?)])?;
-    panicking(weighted, panic, reading)
+    panicking(weighted, panic, None, reading)
 }
 
 fn typed_weighted_round_robin(
@@ -356,16 +356,18 @@ pub fn localities(
     }
     if let Some(member) = zones {
         let config = reading.message(&member.value, &ZONE_AWARE)?;
+        let fails = reading.truth(&config, "fail_traffic_on_panic").filter(|fails| fails.value);
         let given = zone_aware(&config, panic, reading)?;
-        let Some(mut given) = given else { return picker.map(|picker| picker.native) };
+        let Some(mut given) = given else { return panicking(picker?.native, panic, fails, reading) };
         given.push(("child", picker?.native));
-        return balancer(reading, &member.key_at, ("zone_aware", "zone_aware_lb_config"), given);
+        let aware = balancer(reading, &member.key_at, ("zone_aware", "zone_aware_lb_config"), given)?;
+        return panicking(aware, panic, fails, reading);
     }
-    let Some(member) = weights else { return panicking(picker?.native, panic, reading) };
+    let Some(member) = weights else { return panicking(picker?.native, panic, None, reading) };
     reading.message(&member.value, &Shape::of("`locality_weighted_lb_config`", &[]))?;
     let names = ("envoy.locality_weighted", "locality_weighted_lb_config");
     let weighted = balancer(reading, &member.key_at, names, vec![("child", picker?.native)])?;
-    panicking(weighted, panic, reading)
+    panicking(weighted, panic, None, reading)
 }
 
 /// The parameters of routing by zone; the inner `None` if it is switched off.
@@ -376,9 +378,6 @@ fn zone_aware(
 ) -> Option<Option<Vec<(&'static str, Native)>>> {
     let enabled = reading.percent(config, "routing_enabled");
     let size = reading.whole(config, "min_cluster_size", 0, u64::from(u32::MAX));
-    if let Some(fails) = reading.truth(config, "fail_traffic_on_panic").filter(|fails| fails.value) {
-        reading.not_yet(&fails.at, "fail_traffic_on_panic", "in panic calls go to all zones alike");
-    }
     match enabled {
         Some(off) if off.value == 0.0 => return Some(None),
         Some(share) if share.value != 100.0 => {
@@ -388,22 +387,34 @@ fn zone_aware(
     }
     let mut given = Vec::new();
     given.extend(size.map(|size| ("min_cluster_size", whole(size))));
-    given.extend(panic.map(|panic| ("panic_threshold", threshold(panic))));
+    // Whoever panics around it decides that, by degraded hosts as well as healthy ones.
+    given.extend(panic.map(|panic| ("panic_threshold", Native::plain(panic.at.clone(), 0))));
     Some(Some(given))
 }
 
-/// A threshold of panic around the picker: all hosts are one level, and below it health does not count. Without one,
-/// nobody panics: a scenario says what it is about.
-fn panicking(native: Native, panic: Option<&At<f64>>, reading: &mut Reading<'_>) -> Option<Native> {
+/// What a cluster that says nothing of panic does: 50 % (`healthy_panic_threshold` in `cluster.proto`). It has no place.
+pub fn usual_panic(cluster: &Message<'_>) -> At<f64> {
+    At { value: 50.0, at: cluster.at.start..cluster.at.start }
+}
+
+/// A threshold of panic around a balancer: all hosts are one level, and below it health does not count. `None` inside
+/// of what panics itself.
+fn panicking(
+    native: Native,
+    panic: Option<&At<f64>>,
+    fails: Option<At<bool>>,
+    reading: &mut Reading<'_>,
+) -> Option<Native> {
     let Some(panic) = panic.filter(|panic| panic.value > 0.0) else { return Some(native) };
     let by = Native::plain(panic.at.clone(), "all");
-    let given = vec![("child", native), ("by", by), ("panic_threshold", threshold(panic))];
+    let mut given = vec![("child", native), ("by", by), ("panic_threshold", threshold(panic))];
+    given.extend(fails.map(|fails| ("fail_traffic_on_panic", Native::plain(fails.at, true))));
     balancer(reading, &panic.at, ("envoy_priority", "healthy_panic_threshold"), given)
 }
 
-/// Policies that take a few hosts of all, whose panic is another question.
+/// Policies that take a few hosts of all, whose panic is another question; gRPC, which has them, never panics.
 fn check_panic(panic: Option<&At<f64>>, reading: &mut Reading<'_>) {
-    if let Some(panic) = panic.filter(|panic| panic.value > 0.0) {
+    if let Some(panic) = panic.filter(|panic| panic.value > 0.0 && !panic.at.is_empty()) {
         let help = "write `{ value: 0 }`: of a subset only hosts that are ready are picked";
         reading.not_yet(&panic.at, "healthy_panic_threshold", help);
     }
