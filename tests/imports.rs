@@ -140,6 +140,18 @@ fn service_configs_are_what_a_person_would_have_written() {
             r#"{ "random_subsetting_experimental": { "subsetSize": 3, "childPolicy": [{ "least_request_experimental": {} }] } }"#,
             "{ random_subsetting = { size = 3, child = 'least_request' } }",
         ),
+        (
+            r#"{ "xds_override_host_experimental": { "childPolicy": [{ "ring_hash_experimental": {} }] } }"#,
+            "{ session_affinity = { child = 'grpc.ring_hash' } }",
+        ),
+        (
+            r#"{ "xds_override_host_experimental": { "overrideHostStatus": [], "childPolicy": [{ "round_robin": {} }] } }"#,
+            "'session_affinity'",
+        ),
+        (
+            r#"{ "xds_override_host_experimental": { "overrideHostStatus": ["HEALTHY", "DRAINING"], "childPolicy": [{ "round_robin": {} }] } }"#,
+            "{ session_affinity = { override_host_status = ['healthy', 'draining'] } }",
+        ),
     ] {
         same("config.json", &policy(list), &format!("balancer = {native}"));
     }
@@ -365,6 +377,11 @@ fn what_grpc_does_not_look_at_is_a_warning() {
         (
             r#"{ "loadBalancingConfig": [{ "least_request_experimental": { "choiceCount": 12 } }] }"#,
             "warning: gRPC compares 10 endpoints at most, and not 12",
+        ),
+        (
+            r#"{ "loadBalancingConfig": [{ "xds_override_host_experimental": {
+                "overrideHostStatus": ["UNKNOWN", "TIMEOUT"], "childPolicy": [{ "round_robin": {} }] } }] }"#,
+            "warning: gRPC takes no notice of the status `TIMEOUT` (A55)",
         ),
     ] {
         assert_eq!(wrong("config.json", text), [warning]);

@@ -66,6 +66,7 @@ pub fn policy(name: &str, at: &Range<usize>, config: &Value, reading: &mut Readi
         "least_request_experimental" => least_request,
         "ring_hash_experimental" => ring_hash,
         "random_subsetting_experimental" => random_subsetting,
+        "xds_override_host_experimental" => override_host,
         _ => {
             let (_, help) = LATER.iter().find(|(later, _)| *later == name)?;
             reading.not_yet(at, name, help);
@@ -154,6 +155,53 @@ fn random_subsetting(at: &Range<usize>, config: &Value, reading: &mut Reading<'_
     balancer(reading, at, ("grpc.random_subsetting", "random_subsetting_experimental"), given)
 }
 
+/// Sessions that stay (gRFC A55). The filter that gives a call its session is no part of a service config: here a call's
+/// key is its session.
+fn override_host(at: &Range<usize>, config: &Value, reading: &mut Reading<'_>) -> Option<Native> {
+    const SHAPE: Shape = Shape {
+        what: "`xds_override_host_experimental`",
+        known: &["overrideHostStatus", "childPolicy"],
+        later: &[("clusterName", "`overrideHostStatus` says here what the cluster of that name says there")],
+        world: &[],
+    };
+    let message = reading.message(config, &SHAPE)?;
+    reading.needed(&message, "childPolicy", "`\"childPolicy\": [{ \"round_robin\": {} }]`");
+    let child = message.field("childPolicy").and_then(|list| first_of(&list.value, "childPolicy", reading));
+    // Protobuf's empty list is as none at all, which is the default.
+    let statuses = reading.list(&message, "overrideHostStatus").filter(|statuses| !statuses.is_empty());
+    let allowed = statuses.map(|statuses| {
+        let allowed: Vec<String> = statuses.iter().filter_map(|value| host_status(value, reading)).collect();
+        let at = statuses[0].at.start..statuses[statuses.len() - 1].at.end;
+        ("override_host_status", Native::plain(at, allowed))
+    });
+    let given = vec![("child", child?)].into_iter().chain(allowed).collect();
+    balancer(reading, at, ("session_affinity", "xds_override_host_experimental"), given)
+}
+
+/// A status that gRPC looks at; of the others it takes no notice (A55).
+fn host_status(value: &Value, reading: &mut Reading<'_>) -> Option<String> {
+    let Kind::Text(text) = &value.kind else {
+        let message = format!("a status is text, and not {}", value.kind.in_words());
+        reading.error(&value.at, message, "write `\"DRAINING\"`, say");
+        return None;
+    };
+    match text.as_str() {
+        "UNKNOWN" | "HEALTHY" | "DRAINING" => Some(text.to_ascii_lowercase()),
+        "UNHEALTHY" | "TIMEOUT" | "DEGRADED" => {
+            let message = format!("gRPC takes no notice of the status `{text}` (A55)");
+            reading.warning(&value.at, message, "leave it out to lose this warning");
+            None
+        }
+        other => {
+            let near = nearest(other, ["UNKNOWN", "HEALTHY", "DRAINING"].into_iter());
+            let help = near
+                .map_or("there are UNKNOWN, HEALTHY and DRAINING".to_owned(), |near| format!("did you mean `{near}`?"));
+            reading.error(&value.at, format!("there is no status `{}`", shortened(other)), help);
+            None
+        }
+    }
+}
+
 /// Weights that servers report (gRFC A58). The catalogue says what the parameters are called there.
 pub fn reported(
     at: &Range<usize>,
@@ -194,6 +242,7 @@ const NAMES: &[&str] = &[
     "least_request_experimental",
     "ring_hash_experimental",
     "random_subsetting_experimental",
+    "xds_override_host_experimental",
 ];
 
 /// What gRPC knows besides, and what to do about it.
@@ -204,7 +253,6 @@ const LATER: &[(&str, &str)] = &[
     ("priority_experimental", "`balancer = \"grpc.priority\"` in the scenario takes zones in order of distance"),
     ("weighted_target_experimental", "`balancer = \"grpc.weighted_target\"` in the scenario takes zones by weight"),
     ("xds_wrr_locality_experimental", "`balancer = \"grpc.weighted_target\"` in the scenario takes zones by weight"),
-    ("xds_override_host_experimental", "`balancer = \"session_affinity\"` in the scenario comes closest"),
     ("xds_cluster_impl_experimental", "name its `childPolicy` alone"),
     ("xds_cluster_manager_experimental", "name the policy of one cluster alone"),
     ("xds_cluster_resolver_experimental", "name its `xdsLbPolicy` alone"),
