@@ -152,6 +152,7 @@ impl Client {
             region: RegionId(0),
             started: None,
             health: Default::default(),
+            metadata: Default::default(),
         };
         let mut balancer = built(row.balancer);
         let mut table = Table::new(SuspectRule::LastResort);

@@ -11,6 +11,7 @@ pub mod large_pages;
 pub mod load;
 pub mod lru;
 pub mod math;
+pub mod metadata;
 pub mod quantity;
 pub mod rand;
 pub mod slots;

@@ -349,7 +349,7 @@ fn backends(plan: &Plan, seed: u64, world: &Arc<World>) -> Arc<[Arc<Backend>]> {
 
 /// Fresh channels, one a client: those that a run of this contender and seed begins with, here and in virtual time.
 pub fn channels(plan: &Plan, contender: usize, seed: u64) -> Vec<Channel> {
-    let tables = Tables::default();
+    let (asks, tables) = (plan.calls.asks(), Tables::default());
     let channel = |(id, group): (ClientId, &ClientGroup)| {
         let mean = |zone| plan.delay(group.zone, ZoneId(zone)).mean().unwrap_or(Duration::MAX);
         let context = Context {
@@ -360,6 +360,7 @@ pub fn channels(plan: &Plan, contender: usize, seed: u64) -> Vec<Channel> {
             region: plan.region_of(group.zone),
             distances: (0..plan.zones.len() as u16).map(mean).collect(),
             retries: 0,
+            asks: asks.clone(),
             tables: tables.clone(),
             truth: Truth::default(),
         };
@@ -386,6 +387,7 @@ fn listings(plan: &Plan) -> Arc<[Listing]> {
             region: plan.region_of(group.zone),
             started: None,
             health: Default::default(),
+            metadata: group.metadata.clone(),
         }
     };
     initial.map(listing).collect()
@@ -411,6 +413,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::id::CallId;
+    use crate::policy::exchange::{Action, Input, Start};
 
     #[test]
     fn a_call_that_never_began_is_missed() {
@@ -424,5 +428,28 @@ mod tests {
         assert_eq!(skipped(&schedule, &plan, schedule.len() as u64), 0);
         assert_eq!(skipped(&schedule, &plan, due), 0);
         assert_eq!(skipped(&schedule, &plan, due - 3), 3);
+    }
+
+    #[test]
+    fn channels_know_what_backends_are_and_what_calls_ask_for() {
+        let text = "name = 'x'\n[calls]\nrate = '1/s'\nmetadata = { version = 'v1' }\n\
+                    [[calls.mix]]\nname = 'a'\nshare = 1\n\
+                    [[calls.mix]]\nname = 'b'\nshare = 1\nmetadata = { version = 'v2' }\n\
+                    [[backends]]\nservice = '1ms'\nmetadata = { version = 'v2' }\n\
+                    [[backends]]\nservice = '1ms'\nmetadata = { version = 'v1' }\n\
+                    [contenders]\nsubsets = { balancer = { metadata_subsets = { selectors = [{ keys = ['version'] }] } } }\n";
+        let plan = crate::scenario::resolve::parse(text, "x.toml", &Default::default());
+        let plan = plan.unwrap_or_else(|findings| panic!("{findings}")).plans.remove(0);
+        let mut channel = channels(&plan, 0, 1).remove(0);
+        channel.on_input(Instant::ZERO, Input::Begin(listings(&plan)));
+        for (class, address) in [(0, 1), (1, 0), (0, 1)] {
+            let (hash, random, deadline) = (None, 0, None);
+            channel.start(Instant::ZERO, &Start { call: CallId(7), tag: 7, hash, random, class, deadline });
+            let sent = std::iter::from_fn(|| channel.poll_action()).find_map(|action| match action {
+                Action::Send { address, .. } => Some(address),
+                _ => None,
+            });
+            assert_eq!(sent, Some(Address(address)), "class {class}");
+        }
     }
 }

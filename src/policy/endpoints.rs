@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::base::id::{Address, EndpointId, RegionId, ZoneId};
+use crate::base::metadata::Metadata;
 use crate::base::time::Instant;
 
 /// A server as name resolution lists it.
@@ -26,6 +27,8 @@ pub struct Listing {
     pub started: Option<Instant>,
     /// How it is said to be, as a control plane does (Envoy's EDS `health_status`). Nothing said is `Healthy`.
     pub health: Health,
+    /// What it is, in words of its owner (Envoy's EDS `metadata`).
+    pub metadata: Metadata,
 }
 
 /// gRPC's connectivity states (<https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html>).
@@ -207,6 +210,9 @@ pub struct Table {
     suspects: SuspectRule,
 }
 
+/// What is said of whom nobody speaks of.
+static UNDESCRIBED: Metadata = Metadata::NONE;
+
 /// Attempts open on an endpoint. Eight bytes, because those of a large fleet hardly fit in a processor's cache.
 #[derive(Debug, Clone, Copy)]
 struct Open {
@@ -243,7 +249,7 @@ pub struct Change {
     pub left: Vec<EndpointId>,
     /// Endpoints that the list no longer calls draining or failed.
     pub returned: Vec<EndpointId>,
-    /// True if a weight, a zone or an announced health changed.
+    /// True if a weight, a zone, an announced health or metadata changed.
     pub altered: bool,
 }
 
@@ -276,6 +282,12 @@ impl Table {
     /// The address as text; empty if it is gone.
     pub fn name(&self, id: EndpointId) -> &str {
         self.get(id).map_or("", |entry| &self.listings[entry.listing as usize].name)
+    }
+
+    /// What the list says that the endpoint is; nothing if it is gone. It stays in the list, which all clients of a
+    /// world share: most balancers never ask.
+    pub fn metadata(&self, id: EndpointId) -> &Metadata {
+        self.get(id).map_or(&UNDESCRIBED, |entry| &self.listings[entry.listing as usize].metadata)
     }
 
     /// A copy in which endpoints weigh otherwise, for a balancer that shows its child other weights.
@@ -364,11 +376,15 @@ impl Table {
         for entry in &mut self.entries {
             entry.listed = false;
         }
-        self.listings = listings.clone();
+        let listed = std::mem::replace(&mut self.listings, listings.clone());
         let before = std::mem::take(&mut self.members);
         for (place, listing) in listings.iter().enumerate() {
             let id = match self.slot_of(listing.address) {
-                Some(slot) => self.keep(slot, place, listing, &mut change),
+                Some(slot) => {
+                    let said = listed.get(self.entries[slot].listing as usize);
+                    change.altered |= said.is_some_and(|said| said.metadata != listing.metadata);
+                    self.keep(slot, place, listing, &mut change)
+                }
                 None => self.join(place, listing, &mut change),
             };
             self.members.push(id);
@@ -579,6 +595,7 @@ mod tests {
             region: RegionId(0),
             started: None,
             health: Health::Healthy,
+            metadata: Metadata::default(),
         }
     }
 
@@ -700,6 +717,31 @@ mod tests {
         assert_eq!(picked(&table, Eligible::Anybody), [0, 1, 2]);
         table.suspects = SuspectRule::Include;
         assert!(picked(&table, Eligible::Degraded).is_empty(), "used like healthy ones they are not degraded");
+    }
+
+    #[test]
+    fn other_metadata_is_a_change_and_goes_with_the_address() {
+        let is =
+            |address, version: &str| Listing { metadata: Metadata::of(&[("version", version)]), ..listing(address, 1) };
+        let (mut table, ids) = table(&[1, 2]);
+        assert!(ids.iter().all(|id| table.metadata(*id).is_empty()));
+        assert!(table.update([is(1, "v1"), is(2, "v2")].into()).altered);
+        assert_eq!(
+            table.update([is(2, "v2"), is(1, "v1")].into()),
+            Change::default(),
+            "in another order, and not shared"
+        );
+        let versions = |table: &Table| ids.iter().map(|id| table.metadata(*id).to_string()).collect::<Vec<_>>();
+        assert_eq!(versions(&table), ["version=v1", "version=v2"]);
+        assert!(table.update([is(2, "v1"), is(1, "v1")].into()).altered);
+        assert_eq!(versions(&table), ["version=v1", "version=v1"]);
+        let change = table.update([is(1, "v1")].into());
+        assert_eq!((change.altered, versions(&table)), (false, vec!["version=v1".to_owned(), String::new()]));
+    }
+
+    #[test]
+    fn what_every_client_keeps_of_every_server_is_small() {
+        assert_eq!((size_of::<Endpoint>(), size_of::<Open>()), (56, 8), "metadata stays in the list");
     }
 
     #[test]

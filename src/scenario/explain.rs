@@ -323,6 +323,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("threads", "workers"),
     ("replicas", "count"),
     ("instances", "count"),
+    ("labels", "metadata"),
+    ("tags", "metadata"),
     ("size", "count"),
     ("latency", "service"),
     ("service_time", "service"),
@@ -358,4 +360,4 @@ const OTHERS: &[(&str, &str, &str)] = &[
 ];
 
 /// A list of this many names is short enough to be shown beside a suggestion.
-const FEW: usize = 8;
+const FEW: usize = 9;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::backend::spec::Profile;
 use crate::base::dist::Law;
 use crate::base::id::{BackendId, ClientId, RegionId, ZoneId};
+use crate::base::metadata::Metadata;
 use crate::base::quantity::Ratio;
 use crate::base::rand::Seed;
 use crate::base::time::{Duration, Instant};
@@ -99,6 +100,9 @@ pub struct BackendGroup {
     pub capacity: u32,
     /// Static weight of each.
     pub weight: u32,
+    /// What each is, in words of its owner; all of the group share it.
+    #[serde(skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
     /// How each behaves.
     pub profile: Arc<Profile>,
 }

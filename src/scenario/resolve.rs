@@ -155,7 +155,7 @@ fn resolve<'t>(root: &Value<'t>, point: &Point<'t>, about: &About<'_>, reader: &
         contenders::settle_zones(contenders, fleet, &root, findings);
     }
     contenders::check_keys(&file, calls.as_ref(), &root, findings);
-    contenders::check_reports(&file, &root, findings);
+    contenders::check_needs(&file, &root, findings);
     let faults = faults::resolve(&file, &root, fleet.as_ref(), times.as_ref(), findings);
     let scene =
         Scene { times, contenders: contenders.as_ref(), point, fleet: fleet.as_ref(), file: &file, text: about.text };

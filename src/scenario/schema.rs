@@ -9,6 +9,7 @@ use crate::backend::spec::{Abandoned, Cache, Discipline, LoadReports, WarmUp};
 use crate::base::bounds::some_above_zero;
 use crate::base::choice::choice;
 use crate::base::dist::Law;
+use crate::base::metadata::Metadata;
 use crate::base::quantity::{Factor, Rate, Ratio};
 use crate::base::time::Duration;
 use crate::policy::{balancer, hash_policy, health, limit, retry};
@@ -91,8 +92,20 @@ pub struct Calls {
     pub keys: Option<Keys>,
     /// Work that a call brings; service times are multiplied by it. By default 1.
     pub demand: Option<Factor>,
+    /// What calls ask backends to be, for balancers that look at it (`metadata_subsets`): `{ version = "v2" }`. By
+    /// default nothing.
+    pub metadata: Option<Metadata>,
     /// Classes of calls; by default all are alike.
     pub mix: Vec<Class>,
+}
+
+impl Calls {
+    /// What calls ask backends to be: those of each class, or all of them.
+    pub fn asked(&self) -> impl Iterator<Item = &Metadata> {
+        let of_all = self.metadata.as_ref();
+        let of_classes = self.mix.iter().filter_map(move |class| class.metadata.as_ref().or(of_all));
+        of_classes.chain(of_all.filter(|_| self.mix.is_empty()))
+    }
 }
 
 /// A class of calls.
@@ -109,6 +122,10 @@ pub struct Class {
     /// Deadline of its calls; by default that of `[calls]`.
     #[serde(default)]
     pub deadline: Option<Duration>,
+    /// What its calls ask backends to be, instead of all that `[calls]` asks for; `{}` asks for nothing. By default that
+    /// of `[calls]`.
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
 }
 
 /// `[[clients]]`: clients that are alike.
@@ -146,6 +163,10 @@ pub struct Backends {
     /// Weight of each, for balancers that look at it, 0 to 1,000,000; 0 takes no calls there unless all weigh 0.
     #[serde(default = "one")]
     pub weight: u32,
+    /// What each is, in words of its owner, for balancers that look at it (`metadata_subsets`): `{ version = "v2",
+    /// stage = "prod" }`. By default nothing.
+    #[serde(default)]
+    pub metadata: Metadata,
     /// Calls that each serves at once.
     #[serde(default = "one")]
     pub workers: u32,

@@ -10,6 +10,7 @@ use super::queue::Event;
 use super::reports;
 use crate::base::id::{Address, AttemptId, BackendId, ClientId};
 use crate::base::load::LoadReport;
+use crate::base::metadata::Metadata;
 use crate::base::rand::{Purpose, Seed, mix};
 use crate::base::status::{Cause, Failure, Outcome};
 use crate::base::time::{Duration, Instant};
@@ -45,7 +46,7 @@ impl Client {
         id: ClientId,
         group: &ClientGroup,
         seed: &Seed,
-        (tables, truth): (&Tables, &Truth),
+        (asks, tables, truth): (&Arc<[Metadata]>, &Tables, &Truth),
     ) -> Client {
         let region = plan.region_of(group.zone);
         let mean = |zone| plan.delay(group.zone, crate::base::id::ZoneId(zone)).mean().unwrap_or(Duration::MAX);
@@ -57,6 +58,7 @@ impl Client {
             region,
             distances: (0..plan.zones.len() as u16).map(mean).collect(),
             retries: 0,
+            asks: asks.clone(),
             tables: tables.clone(),
             truth: truth.clone(),
         };

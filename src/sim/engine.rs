@@ -118,7 +118,7 @@ impl<'a, S: Sink> World<'a, S> {
     ) -> World<'a, S> {
         let seed = Seed::new(seed);
         let groups = plan.clients.iter().map(|group| (group.count, group.share)).collect();
-        let tables = Tables::default();
+        let (asks, tables) = (plan.calls.asks(), Tables::default());
         let sees = plan.contenders[contender].channel.balancer.is_oracle();
         let truth = if sees { Truth::open() } else { Truth::default() };
         World {
@@ -128,7 +128,7 @@ impl<'a, S: Sink> World<'a, S> {
             now: Instant::ZERO,
             clients: plan
                 .each_client()
-                .map(|(id, group)| Client::new(plan, contender, id, group, &seed, (&tables, &truth)))
+                .map(|(id, group)| Client::new(plan, contender, id, group, &seed, (&asks, &tables, &truth)))
                 .collect(),
             calls: OpenCalls::default(),
             backends: Backend::all(plan),

@@ -81,6 +81,7 @@ impl Registry {
                 region: plan.region_of(group.zone),
                 started: None,
                 health: Health::Healthy,
+                metadata: group.metadata.clone(),
             });
             let phase = if period > 0 { rand.below(period) } else { 0 };
             let listed = number < group.count;

@@ -1,9 +1,12 @@
 //! The workload as a scenario file writes it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::choice::choice;
 use crate::base::dist::Law;
+use crate::base::metadata::Metadata;
 use crate::base::quantity::{Factor, Rate, Ratio};
 use crate::base::time::Duration;
 
@@ -115,6 +118,9 @@ pub struct Class {
     /// Deadline of its calls; by default that of `[calls]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Duration>,
+    /// What its calls ask servers to be.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
 }
 
 fn one() -> Factor {
@@ -152,4 +158,13 @@ pub struct Calls {
     pub keys: Option<Keys>,
     /// Classes; one of everything by default.
     pub mix: Vec<Class>,
+}
+
+impl Calls {
+    /// What calls ask servers to be, by class; empty if no class asks for anything.
+    pub fn asks(&self) -> Arc<[Metadata]> {
+        let asked = self.mix.iter().any(|class| !class.metadata.is_empty());
+        let asks = self.mix.iter().filter(|_| asked).map(|class| class.metadata.clone());
+        asks.collect()
+    }
 }

@@ -8,6 +8,7 @@ use super::read::Zone;
 use super::{hash, learn, nest, probe, rotate, sample, scan, weigh};
 use crate::base::choice::choice;
 use crate::base::id::{ClientId, RegionId, ZoneId};
+use crate::base::metadata::Metadata;
 use crate::base::rand::Seed;
 use crate::base::time::Duration;
 use crate::policy::truth::Truth;
@@ -33,6 +34,8 @@ pub struct Context {
     pub distances: Arc<[Duration]>,
     /// How many further attempts a call may make; the channel knows.
     pub retries: u32,
+    /// What calls ask servers to be, by class; a class that is not in it asks for nothing.
+    pub asks: Arc<[Metadata]>,
     /// The hash tables of this run: clients that see the same endpoints share one. No answer depends on it.
     pub tables: Tables,
     /// What an oracle sees; blind unless one competes in a virtual world.
@@ -55,6 +58,7 @@ impl Context {
             region: RegionId(0),
             distances: [Duration::ZERO].into(),
             retries: 0,
+            asks: Arc::default(),
             tables: Tables::default(),
             truth: Truth::default(),
         }
@@ -119,6 +123,8 @@ pub enum Need {
     PerCall,
     /// Load reports out of band.
     OutOfBand,
+    /// To be something that a call can ask for: metadata.
+    Metadata,
     /// To be seen through, which no server can: it is an oracle.
     Truth,
 }
@@ -341,6 +347,8 @@ balancers! {
     WeightedTarget = "weighted_target" ["weighted_clusters", "weighted_target_experimental"] => nest::weighted_target;
     /// A small share for one zone.
     Canary = "canary" [] => nest::canary, zones ["zone"];
+    /// Each call to endpoints that are what it asks for.
+    MetadataSubsets = "metadata_subsets" ["lb_subset", "subset_lb", "envoy.subset"] => nest::metadata_subsets, needs [Metadata ""];
     /// Less for whoever has just become ready.
     SlowStart = "slow_start" ["warm_up"] => nest::slow_start;
     /// Picks first, connects then.
@@ -404,6 +412,7 @@ mod tests {
             ("weighted_target", &["weighted_clusters"]),
             ("random_subsetting", &["random_subsetting_experimental"]),
             ("deterministic_aperture", &["daperture"]),
+            ("metadata_subsets", &["lb_subset", "subset_lb", "envoy.subset"]),
         ] {
             for spelling in accepted.iter().chain([&name]) {
                 let spec: Spec = serde_json::from_str(&format!("\"{spelling}\"")).unwrap();

@@ -12,6 +12,7 @@ use history::{Care, live};
 use super::catalog::{CARDS, Context, Promise, Spec};
 use super::testing::{World, listing};
 use super::{Balancer, Pick, Request};
+use crate::base::metadata::Metadata;
 use crate::base::rand::mix;
 use crate::base::status::{Cause, Failure};
 use crate::base::time::Duration;
@@ -85,6 +86,18 @@ const VARIANTS: &[&str] = &[
     r#"{ "zone_aware": { "callers": [5, 1, 1], "min_cluster_size": 2, "panic_threshold": 0 } }"#,
     r#"{ "weighted_target": { "weights": [1, 0, 3], "overprovisioning": 140, "split": "key" } }"#,
     r#"{ "canary": { "strict": true, "split": "key", "guard": { "excess": "10%", "during": "20ms" } } }"#,
+    r#"{ "metadata_subsets": { "selectors": [{ "keys": ["version"] }, { "keys": ["stage", "version"] }] } }"#,
+    r#"{ "metadata_subsets": { "fallback": "any_endpoint", "allow_redundant_keys": true, "child": "least_connections",
+        "selectors": [{ "keys": ["stage"], "fallback": "no_fallback" }, { "keys": ["version"] }] } }"#,
+    r#"{ "metadata_subsets": { "fallback": "default_subset", "default_subset": { "version": "v1" }, "panic_mode_any": true,
+        "child": { "ring_hash": { "connect": "lazy" } }, "selectors": [{ "keys": ["version"] },
+        { "keys": ["stage", "version"], "fallback": "keys_subset", "fallback_keys": ["version"] }] } }"#,
+    r#"{ "metadata_subsets": { "fallback": "any_endpoint", "child": { "orca_wrr": { "oob": true } },
+        "selectors": [{ "keys": ["version"] }, { "keys": ["stage", "version"], "fallback": "any_endpoint" }] } }"#,
+    r#"{ "metadata_subsets": { "fallback": "any_endpoint",
+        "selectors": [{ "keys": ["version"], "single_host_per_subset": true }] } }"#,
+    r#"{ "priority": { "child": { "metadata_subsets": { "fallback": "any_endpoint", "child": "prequal",
+        "selectors": [{ "keys": ["version"] }] } } } }"#,
     r#"{ "slow_start": { "window": "5s", "step": "10ms", "exempt_first": false } }"#,
     r#"{ "slow_start": { "window": "5s", "shape": "dubbo", "child": "least_connections" } }"#,
     r#"{ "connect_on_pick": { "count_pending": true } }"#,
@@ -111,14 +124,25 @@ const EXCEPTIONS: &[(&str, Check, &str)] = &[
     (C3_RATES, Check::OneEndpoint, "a call waits where nobody may be asked for more; without rate control it passes"),
     (C3_RATES, Check::Forgets, "likewise"),
     (C3_RATES, Check::StartsCold, "likewise"),
+    (NO_FALLBACK, Check::NobodyReady, "calls that ask for nothing get nobody"),
+    (NO_FALLBACK, Check::OneEndpoint, "likewise"),
+    (NO_FALLBACK, Check::Forgets, "likewise"),
+    (NO_FALLBACK, Check::StartsCold, "likewise"),
 ];
 
 const PREQUAL_SYNC: &str = r#"prequal":{"mode":"sync"#;
 const C3_RATES: &str = r#"c3":{"rate_control":true,"exponent"#;
 
+const NO_FALLBACK: &str = r#"metadata_subsets":{"fallback":"no_fallback"#;
+
 /// Rows and variants that pick others than those that are ready, all of them connected: when too few are healthy
-/// (Envoy's panic, and its degraded hosts), or for sessions. By the name or a parameter that only they have.
-const UNREADY: &[&str] = &[r#"{"envoy_priority""#, r#""override_host_status":["healthy","degraded","draining"]"#];
+/// (Envoy's panic, and its degraded hosts), for sessions, and whoever is alone in its subset. By the name or a parameter
+/// that only they have.
+const UNREADY: &[&str] = &[
+    r#"{"envoy_priority""#,
+    r#""override_host_status":["healthy","degraded","draining"]"#,
+    r#""single_host_per_subset":true"#,
+];
 
 /// Variants that do not keep a promise of their row, by a parameter that only they have, and why.
 const EXEMPTIONS: &[(&str, Promise, &str)] = &[
@@ -454,8 +478,21 @@ const CHILDREN: &[&str] = &[
 const OPAQUE: &[(&str, &str)] = &[
     ("session_affinity", "a key that comes again goes where it went before"),
     ("slow_start", "whoever joins weighs less for a while"),
-    ("aperture", "it begins with one endpoint"),
 ];
+
+/// Wrappers that have nothing to do only when they are told so: a parameter, and its value.
+const MADE_IDLE: &[(&str, &str, &str)] =
+    &[("metadata_subsets", "fallback", r#""any_endpoint""#), ("aperture", "min", "100")];
+
+/// The wrapper of this name with nothing to do; `None` if it is none.
+fn idle(name: &str) -> Option<serde_json::Value> {
+    let mut spec: serde_json::Value = serde_json::from_str(&Subject::of(&format!("\"{name}\"")).name).ok()?;
+    spec[name].get("child")?;
+    for (_, parameter, value) in MADE_IDLE.iter().filter(|(idle, ..)| *idle == name) {
+        spec[name][*parameter] = serde_json::from_str(value).expect("it is JSON");
+    }
+    Some(spec)
+}
 
 #[test]
 fn every_row_passes_every_check() {
@@ -483,12 +520,7 @@ fn every_promise_is_kept() {
 fn wrappers_with_nothing_to_do_do_not_show() {
     let mut failures = vec![];
     for name in Spec::NAMES.iter().filter(|name| OPAQUE.iter().all(|(opaque, _)| opaque != *name)) {
-        let Ok(mut spec) = serde_json::from_str::<serde_json::Value>(&Subject::of(&format!("\"{name}\"")).name) else {
-            continue;
-        };
-        if spec[*name].get("child").is_none() {
-            continue;
-        }
+        let Some(mut spec) = idle(name) else { continue };
         for child in CHILDREN {
             spec[*name]["child"] = serde_json::from_str(child).expect("it is JSON");
             let wrapper = Subject::of(&spec.to_string());
@@ -507,7 +539,7 @@ fn wrappers_heed_health_if_their_children_do() {
         let row = Subject::of(&format!("\"{name}\""));
         let Ok(mut spec) = serde_json::from_str::<serde_json::Value>(&row.name) else { continue };
         let heeds = |subject: &Subject| subject.build(&Context::lone(7)).heeds_health();
-        assert_eq!(heeds(&row), *name == "envoy_priority", "{name}");
+        assert_eq!(heeds(&row), ["envoy_priority", "connect_on_pick"].contains(name), "{name}");
         if spec[*name].get("child").is_some() {
             spec[*name]["child"] = "envoy_priority".into();
             let wrapper = Subject::of(&spec.to_string());
@@ -516,6 +548,29 @@ fn wrappers_heed_health_if_their_children_do() {
         }
     }
     assert!(wrappers > 9, "{wrappers}");
+}
+
+#[test]
+fn wrappers_tell_their_children_what_endpoints_are() {
+    let child = r#"{ "metadata_subsets": { "fallback": "no_fallback", "selectors": [{ "keys": ["version"] }] } }"#;
+    let labelled = |versions: [&str; 3]| {
+        let listing = |(i, version): (usize, &str)| listing(i as u32, 1).labelled(&[("version", version)]);
+        versions.into_iter().enumerate().map(listing).collect::<Vec<Listing>>()
+    };
+    let mut failures = vec![];
+    for name in Spec::NAMES {
+        let Some(mut spec) = idle(name) else { continue };
+        spec[*name]["child"] = serde_json::from_str(child).expect("it is JSON");
+        let context = Context { asks: [Metadata::of(&[("version", "v2")])].into(), ..Context::lone(7) };
+        let mut world = World::of(labelled(["v1", "v2", "v1"]), Subject::of(&spec.to_string()).build(&context));
+        let before = world.pick(&Request::plain());
+        world.list(labelled(["v1", "v1", "v2"]));
+        let after = world.pick(&Request::plain());
+        if (before, after) != (Pick::To(world.id(1)), Pick::To(world.id(2))) {
+            failures.push(format!("{name}: {before:?}, then {after:?}"));
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
 #[test]

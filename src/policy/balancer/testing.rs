@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::catalog::Context;
 use super::{Balancer, Feedback, LoadReport, Pick, Request};
 use crate::base::id::{Address, EndpointId, RegionId, ZoneId};
+use crate::base::metadata::Metadata;
 use crate::base::status::Outcome;
 use crate::base::time::{Duration, Instant};
 use crate::policy::endpoints::{Connectivity, Health, Listing, SuspectRule, Table};
@@ -39,6 +40,14 @@ pub fn listing(i: u32, weight: u32) -> Listing {
         region: RegionId(0),
         started: None,
         health: Health::Healthy,
+        metadata: Metadata::default(),
+    }
+}
+
+impl Listing {
+    /// The same server, which is this.
+    pub fn labelled(self, pairs: &[(&str, &str)]) -> Listing {
+        Listing { metadata: Metadata::of(pairs), ..self }
     }
 }
 

@@ -175,10 +175,17 @@ fn check_keys(keys: Option<&Keys>, node: &Node<'_, '_>, findings: &mut Findings)
     }
 }
 
-/// The classes, with the deadline and demand of all calls where they have none of their own.
+/// The classes, with the deadline, demand and metadata of all calls where they have none of their own.
 fn mix(calls: &schema::Calls, node: &Node<'_, '_>, findings: &mut Findings) -> Vec<Class> {
     let demand = calls.demand.unwrap_or(Factor::ONE);
-    let one = Class { name: "all".to_owned(), share: Factor::ONE, demand, deadline: calls.deadline };
+    let metadata = calls.metadata.clone().unwrap_or_default();
+    let one = Class {
+        name: "all".to_owned(),
+        share: Factor::ONE,
+        demand,
+        deadline: calls.deadline,
+        metadata: metadata.clone(),
+    };
     let mut mix: Vec<Class> = Vec::new();
     for (number, class) in calls.mix.iter().enumerate() {
         if mix.iter().any(|other| other.name == class.name.as_str()) {
@@ -191,6 +198,7 @@ fn mix(calls: &schema::Calls, node: &Node<'_, '_>, findings: &mut Findings) -> V
             share: class.share,
             demand: class.demand.unwrap_or(demand),
             deadline: class.deadline.or(calls.deadline),
+            metadata: class.metadata.as_ref().unwrap_or(&metadata).clone(),
         });
     }
     if mix.is_empty() { vec![one] } else { mix }

@@ -188,40 +188,50 @@ pub fn check_keys(file: &Sections, calls: Option<&Calls>, root: &Node<'_, '_>, f
     }
 }
 
-/// Warns of balancers that live on load reports where no backend makes any. It is a warning because what they do then
-/// is defined (gRFC A58: round robin) and may be the question; where some report and others do not, it is no mistake.
-pub fn check_reports(file: &Sections, root: &Node<'_, '_>, findings: &mut Findings) {
+/// Warns of balancers that need something of backends that none of them has. It is a warning because what they do then
+/// is defined (gRFC A58: round robin; Envoy's subsets: the fallback) and may be the question; where some have it and
+/// others do not, it is no mistake.
+pub fn check_needs(file: &Sections, root: &Node<'_, '_>, findings: &mut Findings) {
     if file.backends.is_empty() || file.backends.iter().any(Option::is_none) {
         return;
     }
-    let reports = || file.backends.iter().flatten().filter_map(|group| group.load_reports.as_ref());
-    let per_call = reports().any(|reports| reports.per_call && !reports.share.is_zero());
-    let out_of_band = reports().any(|reports| reports.out_of_band.is_some() && !reports.share.is_zero());
     let shared = file.client.as_ref().and_then(|client| client.balancer.as_ref());
     for (name, contender) in &file.contenders {
         let own = contender.as_ref().and_then(|contender| contender.balancer.as_ref());
         let Some(balancer) = own.or(shared) else { continue };
-        let Some((by, need)) = needs(balancer).into_iter().find(|(_, need)| match need {
-            Need::PerCall => !per_call,
-            Need::OutOfBand => !out_of_band,
-            Need::Truth => false,
-        }) else {
-            continue;
-        };
+        let unmet = needs(balancer).into_iter().find_map(|(by, need)| Some((by, unmet(need, file)?)));
+        let Some((by, (what, help))) = unmet else { continue };
         let contender = root.key("contenders").key(name).key("balancer");
         let place = if own.is_some() { contender } else { root.key("client").key("balancer") };
-        let (what, write) = match need {
-            Need::PerCall => ("on its replies", "load_reports = {}"),
-            Need::OutOfBand => ("out of band", "load_reports = { out_of_band = {} }"),
-            Need::Truth => continue,
-        };
-        let message =
-            format!("`{by}` of `{name}` lives on load reports, and no backend reports {what}: it learns nothing");
-        findings.push(Finding::warning(
-            place.span(),
-            message,
-            format!("add `{write}` to the `[[backends]]` that report"),
-        ));
+        findings.push(Finding::warning(place.span(), format!("`{by}` of `{name}` {what}"), help));
+    }
+}
+
+/// What is missing for a need, and what to do about it; `None` if nothing is.
+fn unmet(need: Need, file: &Sections) -> Option<(&'static str, &'static str)> {
+    let reports = || file.backends.iter().flatten().filter_map(|group| group.load_reports.as_ref());
+    let per_call = || reports().any(|reports| reports.per_call && !reports.share.is_zero());
+    let out_of_band = || reports().any(|reports| reports.out_of_band.is_some() && !reports.share.is_zero());
+    let described = || file.backends.iter().flatten().any(|group| !group.metadata.is_empty());
+    let asked = || file.calls.as_ref().is_none_or(|calls| calls.asked().any(|asked| !asked.is_empty()));
+    match need {
+        Need::PerCall if !per_call() => Some((
+            "lives on load reports, and no backend reports on its replies: it learns nothing",
+            "add `load_reports = {}` to the `[[backends]]` that report",
+        )),
+        Need::OutOfBand if !out_of_band() => Some((
+            "lives on load reports, and no backend reports out of band: it learns nothing",
+            "add `load_reports = { out_of_band = {} }` to the `[[backends]]` that report",
+        )),
+        Need::Metadata if !described() => Some((
+            "sorts backends by metadata, and none has any: all calls take its fallback",
+            "add `metadata = { version = \"v2\" }` to the `[[backends]]` that are something",
+        )),
+        Need::Metadata if !asked() => Some((
+            "sorts calls by metadata, and none asks for any: all take its fallback",
+            "add `metadata = { version = \"v2\" }` to `[calls]`, or to a class of its `mix`",
+        )),
+        Need::PerCall | Need::OutOfBand | Need::Metadata | Need::Truth => None,
     }
 }
 
@@ -229,9 +239,9 @@ pub fn check_reports(file: &Sections, root: &Node<'_, '_>, findings: &mut Findin
 pub fn routes_by_key(balancer: &balancer::catalog::Spec) -> bool {
     fn any(value: &serde_json::Value) -> bool {
         match value {
-            serde_json::Value::Object(members) => {
-                members.iter().any(|(key, value)| (members.len() == 1 && by_key(key)) || any(value))
-            }
+            serde_json::Value::Object(members) => members
+                .iter()
+                .any(|(key, value)| (members.len() == 1 && value.is_object() && by_key(key)) || any(value)),
             serde_json::Value::Array(items) => items.iter().any(any),
             _ => false,
         }

@@ -159,6 +159,7 @@ fn backends(file: &Sections, root: &Node<'_, '_>, fleet: &Fleet, findings: &mut 
             count: group.count,
             capacity: group.count,
             weight: group.weight,
+            metadata: group.metadata.clone(),
             profile: Arc::new(profile(group)),
         });
     }

@@ -289,3 +289,36 @@ fn a_gate_may_be_about_some_points_of_the_sweep() {
     let plans = load_with(&text, &Options::default()).plans;
     assert_eq!(plans.iter().map(|plan| plan.expects.len()).collect::<Vec<_>>(), [1, 2, 2, 2]);
 }
+
+#[test]
+fn metadata_is_that_of_all_calls_unless_a_class_has_its_own() {
+    let text = "[calls.metadata]\nversion = 'v2'\nstage = 'prod'\n\
+                [[calls.mix]]\nname = 'plain'\nshare = 1\n\
+                [[calls.mix]]\nname = 'own'\nshare = 1\nmetadata = { version = 'v3' }\n\
+                [[calls.mix]]\nname = 'none'\nshare = 1\nmetadata = {}\n";
+    let backends = "[[backends]]\nservice = '1ms'\ncount = 3\nmetadata = { version = 'v2' }\n";
+    let plan = plan(&format!("{text}{backends}{REST}"));
+    let asks: Vec<String> = plan.calls.asks().iter().map(ToString::to_string).collect();
+    assert_eq!(asks, ["stage=prod,version=v2", "version=v3", ""]);
+    assert_eq!(plan.backends[0].metadata.get("version"), Some("v2"));
+    let printed = serde_json::to_string(&plan).unwrap();
+    assert_eq!(printed.matches("metadata").count(), 3, "only where there is any: {printed}");
+    let bare = self::plan(REST);
+    assert!(!serde_json::to_string(&bare).unwrap().contains("metadata") && bare.calls.asks().is_empty());
+}
+
+#[test]
+fn subsets_of_nobody_are_doubted() {
+    let with = |calls: &str, metadata: &str| {
+        let backends = format!("[[backends]]\nservice = '1ms'\n{metadata}\n");
+        warnings(&format!(
+            "calls.metadata = {calls}\n{backends}[contenders]\na = {{ balancer = {{ priority = {{ child = 'lb_subset' }} }} }}\n"
+        ))
+    };
+    let some = "metadata = { version = 'v1' }";
+    assert_eq!(with("{ version = 'v1' }", some), Vec::<String>::new());
+    assert!(with("{ version = 'v1' }", "")[0].contains("`metadata_subsets` of `a` sorts backends by metadata"));
+    assert!(with("{}", some)[0].contains("`metadata_subsets` of `a` sorts calls by metadata"));
+    let of_a_class = format!("{{}}\n[[calls.mix]]\nname = 'a'\nshare = 1\n{some}");
+    assert_eq!(with(&of_a_class, some), Vec::<String>::new());
+}

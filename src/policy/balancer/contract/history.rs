@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Subject;
 use crate::base::id::{ClientId, EndpointId, RegionId, ZoneId};
+use crate::base::metadata::Metadata;
 use crate::base::rand::{Bits, Rand, Seed};
 use crate::base::status::{Cause, Failure, Outcome, Status};
 use crate::base::time::{Duration, Instant};
@@ -66,10 +67,14 @@ pub fn live(subject: &Subject, seed: u64, steps: u32, care: Care) -> Result<Vec<
     })
 }
 
-/// A client in the first of three zones of two regions.
+/// A client in the first of three zones of two regions, whose calls ask for nothing, for one thing or two, and for what
+/// nobody is.
 fn context(seed: u64) -> Context {
     let distances = [0, 1, 20].map(Duration::from_millis);
-    Context { client: ClientId(3), clients: 10, distances: distances.into(), ..Context::lone(seed) }
+    let asks: [&[(&str, &str)]; 4] =
+        [&[], &[("version", "v1")], &[("stage", "prod"), ("version", "v2")], &[("stage", "lost"), ("version", "v2")]];
+    let asks = asks.into_iter().map(Metadata::of).collect();
+    Context { client: ClientId(3), clients: 10, distances: distances.into(), asks, ..Context::lone(seed) }
 }
 
 struct Life {
@@ -93,7 +98,19 @@ struct Life {
 
 fn placed(i: u32, weight: u32) -> Listing {
     let zone = i % 3;
-    Listing { zone: ZoneId(zone as u16), region: RegionId(zone as u16 / 2), ..listing(i, weight) }
+    Listing { zone: ZoneId(zone as u16), region: RegionId(zone as u16 / 2), metadata: labels(i), ..listing(i, weight) }
+}
+
+/// What an endpoint is: nothing, a version, or a version and a stage.
+fn labels(i: u32) -> Metadata {
+    let version = if i % 2 == 0 { "v1" } else { "v2" };
+    let stage = if i % 3 == 0 { "dev" } else { "prod" };
+    Metadata::of(&[("version", version), ("stage", stage)][..[2, 2, 1, 2, 0][i as usize % 5]])
+}
+
+/// The class of a call: one of those that ask for something, or one that is not in the list.
+fn class_of(random: u64) -> u16 {
+    (random >> 32) as u16 % 5
 }
 
 impl Life {
@@ -147,8 +164,9 @@ impl Life {
         let hash = (self.script.below(3) > 0).then(|| self.script.below(50) << 58);
         let tried: Vec<EndpointId> = if self.script.below(10) == 0 { self.known.clone() } else { vec![] };
         let random = self.script.next_u64();
+        let class = class_of(random);
         let attempt = tried.len().min(1) as u32;
-        self.pick(&Request { hash, random, attempt, tried: &tried, ..Request::plain() })
+        self.pick(&Request { hash, random, class, attempt, tried: &tried, ..Request::plain() })
     }
 
     fn pick(&mut self, request: &Request<'_>) -> Result<(), String> {
@@ -262,14 +280,15 @@ impl Life {
         self.note_members();
     }
 
-    /// The list says something else of an endpoint that stays: its zone, or its health.
+    /// The list says something else of an endpoint that stays: its zone, its health, or what it is.
     fn announce(&mut self) {
         let at = self.script.below(self.listings.len() as u64) as usize;
-        let other = placed(self.script.below(3) as u32, 1);
+        let other = placed(self.script.below(6) as u32, 1);
         let health = self.any_health();
         let listing = &mut self.listings[at];
-        match self.script.below(2) {
+        match self.script.below(3) {
             0 => (listing.zone, listing.region) = (other.zone, other.region),
+            1 => listing.metadata = other.metadata,
             _ => listing.health = health,
         }
     }
@@ -307,7 +326,7 @@ impl Life {
     /// Asks again for the calls that wait, as a channel does: here one may be waiting.
     fn pick_again(&mut self) -> Result<(), String> {
         let Some(random) = self.waiting.pop() else { return Ok(()) };
-        self.pick(&Request { random, ..Request::plain() })
+        self.pick(&Request { random, class: class_of(random), ..Request::plain() })
     }
 
     fn take_wants(&mut self) -> Result<(), String> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::id::{EndpointId, ZoneId};
+use crate::base::metadata::Metadata;
 use crate::base::slots::Slots;
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::{Context, Spec};
@@ -61,8 +62,7 @@ impl Children {
         eligible: impl Fn(u32) -> Eligible,
     ) {
         for (group, child) in &mut self.groups {
-            child.begin();
-            child.eligible = eligible(*group);
+            child.begin(eligible(*group));
         }
         for endpoint in endpoints.members.iter().filter_map(|id| endpoints.get(*id)) {
             let group = group_of(endpoint);
@@ -74,16 +74,11 @@ impl Children {
                 Child { eligible: eligible(group), ..Child::new(self.spec.build(&context)) }
             };
             let child = self.groups.entry(group).or_insert_with(build);
-            child.next.push(Sight::of(endpoint));
-            let seen = Endpoints { eligible: child.eligible.max(endpoints.eligible), ..*endpoints };
-            if child.eligible != Eligible::Ready && seen.is_ready(endpoint.id) {
-                child.next_ready.push(endpoint.id);
-            }
+            child.add(endpoint, endpoints);
         }
         for id in endpoints.ready {
-            let child = self.owners.get(*id).and_then(|group| self.groups.get_mut(group));
-            if let Some(child) = child.filter(|child| child.eligible == Eligible::Ready) {
-                child.next_ready.push(*id);
+            if let Some(child) = self.owners.get(*id).and_then(|group| self.groups.get_mut(group)) {
+                child.add_ready(*id);
             }
         }
         for child in self.groups.values_mut() {
@@ -177,20 +172,27 @@ pub struct Child {
 }
 
 /// All that a balancer is told about when it changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sight {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sight {
     id: EndpointId,
     weight: u32,
     zone: ZoneId,
     connectivity: Connectivity,
     health: Health,
     is_draining: bool,
+    metadata: Metadata,
 }
 
 impl Sight {
-    fn of(endpoint: &Endpoint) -> Sight {
+    pub(super) fn of(endpoint: &Endpoint, endpoints: &Endpoints<'_>) -> Sight {
         let Endpoint { id, weight, zone, connectivity, health, .. } = *endpoint;
-        Sight { id, weight, zone, connectivity, health, is_draining: endpoint.is_draining() }
+        let metadata = endpoints.table.metadata(id).clone();
+        Sight { id, weight, zone, connectivity, health, is_draining: endpoint.is_draining(), metadata }
+    }
+
+    /// The same, for a child that is not told how connections fare.
+    pub(super) fn whatever_its_connection(self) -> Sight {
+        Sight { connectivity: Connectivity::Ready, ..self }
     }
 }
 
@@ -213,9 +215,9 @@ impl Child {
 
     /// Makes it responsible for the members that are chosen, and tells it if that changed anything for it.
     pub fn show(&mut self, now: Instant, endpoints: &Endpoints<'_>, is_chosen: impl Fn(EndpointId) -> bool) {
-        self.begin();
+        self.begin(Eligible::Ready);
         let chosen = endpoints.members.iter().filter(|id| is_chosen(**id));
-        self.next.extend(chosen.filter_map(|id| endpoints.get(*id)).map(Sight::of));
+        self.next.extend(chosen.filter_map(|id| endpoints.get(*id)).map(|endpoint| Sight::of(endpoint, endpoints)));
         self.next_ready.extend(endpoints.ready.iter().copied().filter(|id| is_chosen(*id)));
         self.end(now, endpoints);
     }
@@ -250,13 +252,37 @@ impl Child {
         self.balancer.poll_want()
     }
 
-    fn begin(&mut self) {
+    /// Begins to make it responsible for others: those who are added until [`Self::end`]. Those of them count as ready
+    /// that are eligible.
+    pub(super) fn begin(&mut self, eligible: Eligible) {
+        self.eligible = eligible;
         self.next.clear();
         self.next_ready.clear();
     }
 
+    /// Adds the next of the list.
+    pub(super) fn add(&mut self, endpoint: &Endpoint, endpoints: &Endpoints<'_>) {
+        self.next.push(Sight::of(endpoint, endpoints));
+        let seen = Endpoints { eligible: self.eligible.max(endpoints.eligible), ..*endpoints };
+        if self.eligible != Eligible::Ready && seen.is_ready(endpoint.id) {
+            self.next_ready.push(endpoint.id);
+        }
+    }
+
+    /// Adds the next of those that were added and can be picked.
+    pub(super) fn add_ready(&mut self, id: EndpointId) {
+        if self.eligible == Eligible::Ready {
+            self.next_ready.push(id);
+        }
+    }
+
+    /// True if nobody has been added since [`Self::begin`].
+    pub(super) fn has_none_yet(&self) -> bool {
+        self.next.is_empty()
+    }
+
     /// Tells the child, unless all is as it was: what happens to others must not restart its rotation.
-    fn end(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
+    pub(super) fn end(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
         if self.next == self.told && self.next_ready == self.ready {
             return;
         }

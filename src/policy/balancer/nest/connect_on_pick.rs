@@ -12,12 +12,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::children::Sight;
 use super::weighted_target::Child;
-use crate::base::id::{EndpointId, RegionId, ZoneId};
+use crate::base::id::EndpointId;
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::{Context, Spec};
 use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want};
-use crate::policy::endpoints::{Endpoint, Health};
 
 /// Parameters of `connect_on_pick`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -50,27 +50,11 @@ pub fn around(child: Box<dyn Balancer>, count_pending: bool) -> Box<dyn Balancer
 struct ConnectOnPick {
     child: Box<dyn Balancer>,
     count_pending: bool,
-    /// What the child was last told of each member; `None` before it was told anything.
+    /// What the child was last told of each member; `None` before it was told anything. How a connection fares is none of
+    /// it, as in Envoy.
     told: Option<Vec<Sight>>,
     /// Whom the child may pick.
     candidates: Vec<EndpointId>,
-}
-
-/// What the child is told about when it changes. How its connection fares is none of it, as in Envoy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sight {
-    id: EndpointId,
-    weight: u32,
-    zone: ZoneId,
-    region: RegionId,
-    health: Health,
-}
-
-impl Sight {
-    fn of(endpoint: &Endpoint) -> Sight {
-        let Endpoint { id, weight, zone, region, health, .. } = *endpoint;
-        Sight { id, weight, zone, region, health }
-    }
 }
 
 /// What a child is shown: whoever may be picked as ready.
@@ -82,7 +66,8 @@ impl Balancer for ConnectOnPick {
     fn on_endpoints(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
         let all = Endpoints { unconnected: true, ..*endpoints };
         let candidates: Vec<EndpointId> = endpoints.members.iter().copied().filter(|id| all.is_ready(*id)).collect();
-        let sights: Vec<Sight> = endpoints.members.iter().filter_map(|id| endpoints.get(*id)).map(Sight::of).collect();
+        let sight = |endpoint| Sight::of(endpoint, endpoints).whatever_its_connection();
+        let sights: Vec<Sight> = endpoints.members.iter().filter_map(|id| endpoints.get(*id)).map(sight).collect();
         if self.candidates == candidates && self.told.as_ref() == Some(&sights) {
             return;
         }
@@ -140,7 +125,7 @@ impl Balancer for ConnectOnPick {
 mod tests {
     use super::*;
     use crate::policy::balancer::testing::World;
-    use crate::policy::endpoints::Connectivity;
+    use crate::policy::endpoints::{Connectivity, Health};
 
     fn world(count_pending: bool) -> World {
         let child = serde_json::from_str(r#"{ "least_connections": { "ties": "first" } }"#).unwrap();

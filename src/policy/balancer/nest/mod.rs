@@ -14,6 +14,7 @@ pub mod envoy_priority;
 pub mod gslb;
 pub mod levels;
 pub mod locality_first;
+pub mod metadata_subsets;
 pub mod priority;
 pub mod random_subsetting;
 pub mod session_affinity;

@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn a_session_begins_with_a_call_that_waits_for_its_connection() {
         let child = r#"{ "connect_on_pick": { "child": { "round_robin": { "start": "zero" } } } }"#;
-        let mut world = World::equal(3, &Config { child: serde_json::from_str(child).unwrap() });
+        let mut world = World::equal(3, &Config { child: serde_json::from_str(child).unwrap(), ..Config::default() });
         (0..3).for_each(|place| world.connectivity(place, Connectivity::Idle));
         let request = Request { hash: Some(7), ..Request::plain() };
         assert_eq!(world.pick(&request), Pick::Pend { on: world.id(0), counts: false });

@@ -35,6 +35,7 @@ impl Ours {
             region: RegionId(0),
             started: None,
             health: Default::default(),
+            metadata: Default::default(),
         };
         let joined = self.table.update(endpoints.iter().map(listing).collect::<Arc<[Listing]>>()).joined;
         self.table.connect_all(self.now, &joined);
