@@ -6,14 +6,16 @@
 //! `common_lb_config` what is said of zones (`zone_aware_lb_config`, `locality_weighted_lb_config`,
 //! `healthy_panic_threshold`) and of bounded loads (`consistent_hashing_lb_config`). Or `load_balancing_policy` with the
 //! types `RoundRobin`, `LeastRequest`, `Random`, `RingHash`, `Maglev`, `WrrLocality`, `ClientSideWeightedRoundRobin`,
-//! `RandomSubsetting` and `PickFirst`. `slow_start_config` is the balancer `slow_start` around the policy, and zones are
-//! balancers around both. Around all of it is panic, below half of the hosts where no other threshold is given: while more
-//! are healthy it changes nothing. A hash policy looks at the key of a call; what a number may become at run time is not looked at.
+//! `RandomSubsetting`, `PickFirst` and `Subset`. `slow_start_config` is the balancer `slow_start` around the policy, and
+//! zones are balancers around both. Around these is panic, below half of the hosts where no other threshold is given: while
+//! more are healthy it changes nothing. `lb_subset_config` and `Subset` are `metadata_subsets` around all of it: what backends
+//! are and what calls ask for stands in the scenario, as `metadata`. A hash policy looks at the key of a call; what a number
+//! may become at run time is not looked at.
 //!
 //! Fields about the world around a client (`type`, `load_assignment`, `connect_timeout` …) count for nothing, with a warning:
 //! the scenario says which backends there are.
 //!
-//! Not yet: `outlier_detection`, `circuit_breakers`, `health_checks`, `lb_subset_config`.
+//! Not yet: `outlier_detection`, `circuit_breakers`, `health_checks`.
 
 use std::ops::Range;
 
@@ -22,6 +24,7 @@ use super::envoy::{self, CONSISTENT_HASHING, Picker};
 use super::message::{At, Message, Reading, Shape, snake};
 use super::native::Native;
 use super::source::{Kind, Value};
+use super::subsets;
 
 /// The settings of a cluster; `None` if it is no table.
 pub fn read(value: &Value, reading: &mut Reading<'_>) -> Option<Settings> {
@@ -32,12 +35,6 @@ pub fn read(value: &Value, reading: &mut Reading<'_>) -> Option<Settings> {
         Some(common) => reading.percent(common, "healthy_panic_threshold"),
         None => Some(envoy::usual_panic(&cluster)),
     };
-    if let Some(assignment) = cluster.field("load_assignment") {
-        let message = "the endpoints of `load_assignment` count for nothing here: the scenario says them";
-        let help = "`[[backends]]` says which there are; leave it out to lose this warning";
-        reading.warning(&assignment.key_at, message, help);
-        weighed(&assignment.value, reading);
-    }
     let native = match cluster.field("load_balancing_policy") {
         Some(policy) => {
             replaced(&cluster, common.as_ref(), reading);
@@ -45,20 +42,32 @@ pub fn read(value: &Value, reading: &mut Reading<'_>) -> Option<Settings> {
         }
         None => by_enum(&cluster, common.as_ref(), panic.as_ref(), reading),
     };
+    if let Some(assignment) = cluster.field("load_assignment") {
+        let message = "the endpoints of `load_assignment` count for nothing here: the scenario says them";
+        let help = "`[[backends]]` says which there are; leave it out to lose this warning";
+        reading.warning(&assignment.key_at, message, help);
+        let by_metadata = native.as_ref().is_some_and(|native| native.place_of("metadata_subsets").is_some());
+        weighed(&assignment.value, by_metadata, reading);
+    }
     let balancer = native.and_then(|native| native.read("lb_policy", reading));
     Some(Settings { balancer, ..Settings::default() })
 }
 
-/// What a `load_assignment` says about how much endpoints get must be said in the scenario.
-fn weighed(value: &Value, reading: &mut Reading<'_>) {
+/// What a `load_assignment` says about how much endpoints get must be said in the scenario; where there are subsets, also
+/// what endpoints are.
+fn weighed(value: &Value, by_metadata: bool, reading: &mut Reading<'_>) {
     match &value.kind {
-        Kind::List(list) => list.iter().for_each(|value| weighed(value, reading)),
+        Kind::List(list) => list.iter().for_each(|value| weighed(value, by_metadata, reading)),
         Kind::Table(members) => {
             for member in members {
                 let key = snake(&member.key);
                 match WEIGHED.iter().find(|(name, _)| *name == key) {
                     Some((_, help)) => reading.not_yet(&member.key_at, &member.key, help),
-                    None => weighed(&member.value, reading),
+                    None if key == "metadata" && by_metadata => {
+                        reading.not_yet(&member.key_at, &member.key, "`metadata` in `[[backends]]` says it");
+                    }
+                    None if key == "metadata" => {}
+                    None => weighed(&member.value, by_metadata, reading),
                 }
             }
         }
@@ -96,7 +105,8 @@ fn replaced(cluster: &Message<'_>, common: Option<&Message<'_>>, reading: &mut R
     }
     let parts = ["zone_aware_lb_config", "locality_weighted_lb_config", "consistent_hashing_lb_config"];
     let of_common = common.into_iter().flat_map(|common| common.fields()).filter(|(name, _)| parts.contains(name));
-    let older = cluster.fields().filter(|(name, _)| POLICIES.iter().any(|policy| policy.config == Some(*name)));
+    let is_older = |name: &str| name == SUBSETS || POLICIES.iter().any(|policy| policy.config == Some(name));
+    let older = cluster.fields().filter(|(name, _)| is_older(name));
     for (name, member) in older.chain(of_common) {
         let message = format!("`{name}` counts for nothing beside `load_balancing_policy`");
         reading.error(&member.key_at, message, "write it into the `typed_config` of the policy");
@@ -147,7 +157,11 @@ fn by_enum(
         Some(config) => envoy::slow_start(config, picker, reading),
         None => picker,
     };
-    envoy::localities(picker, common, panic, reading)
+    let native = envoy::localities(picker, common, panic, reading);
+    match cluster.field(SUBSETS) {
+        Some(config) => subsets::legacy(&config.key_at, &config.value, native, reading),
+        None => native,
+    }
 }
 
 /// Reads the parameters of a policy: the place of its name, its field, and `consistent_hashing_lb_config`.
@@ -208,6 +222,9 @@ const WEIGHED: &[(&str, &str)] = &[
     ("policy", "`balancer = \"envoy_priority\"` in the scenario has `overprovisioning`"),
 ];
 
+/// Subsets around the policy.
+const SUBSETS: &str = "lb_subset_config";
+
 const CLUSTER: Shape = Shape {
     what: "a cluster",
     known: &[
@@ -222,12 +239,12 @@ const CLUSTER: Shape = Shape {
         "ring_hash_lb_config",
         "maglev_lb_config",
         "common_lb_config",
+        SUBSETS,
     ],
     later: &[
         ("outlier_detection", "`health = { three_state = {} }` in the contender finds servers that fail"),
         ("circuit_breakers", "`limit = { in_flight = { max = 1024 } }` in the contender bounds open calls"),
         ("health_checks", "`health = { three_state = {} }` in the contender asks servers how they are"),
-        ("lb_subset_config", "the scenario's backends have no metadata"),
         ("original_dst_lb_config", "the scenario says which backends there are"),
         ("ignore_health_on_host_removal", "backends leave as `[discovery]` of the scenario says"),
         ("close_connections_on_host_health_failure", "connections live on while a server is unhealthy"),

@@ -8,6 +8,7 @@ use super::grpc::{nanos, reported};
 use super::message::{At, Message, Reading, Shape};
 use super::native::{Native, balancer};
 use super::source::{Kind, Value, shortened};
+use super::subsets;
 use crate::scenario::diagnose::nearest;
 
 /// How a host is chosen, before slow start and localities.
@@ -451,11 +452,11 @@ const READERS: &[(&str, Read)] = &[
     ("client_side_weighted_round_robin.v3.ClientSideWeightedRoundRobin", typed_weighted_round_robin),
     ("random_subsetting.v3.RandomSubsetting", typed_random_subsetting),
     ("pick_first.v3.PickFirst", typed_pick_first),
+    ("subset.v3.Subset", subsets::typed),
 ];
 
 /// Policies that Envoy has besides, and what to do about them.
 const LATER: &[(&str, &str)] = &[
-    ("subset.v3.Subset", "the scenario's backends have no metadata"),
     ("cluster_provided.v3.ClusterProvided", "name the policy that the cluster provides"),
     ("override_host.v3.OverrideHost", "`balancer = \"session_affinity\"` in the scenario comes closest"),
     ("dynamic_forward_proxy.v3.DynamicForwardProxy", "the scenario says which backends there are"),

@@ -10,6 +10,7 @@ mod native;
 mod retry;
 mod service_config;
 mod source;
+mod subsets;
 
 use std::io::Read;
 use std::path::{Component, Path};

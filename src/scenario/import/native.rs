@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
+use serde_path_to_error::Segment;
 
 use super::message::Reading;
 use crate::policy::balancer::catalog::{CARDS, Spec};
@@ -23,6 +24,7 @@ pub struct Native {
 enum Made {
     Plain(Json),
     Table(Vec<(String, Native)>),
+    List(Vec<Native>),
 }
 
 impl Native {
@@ -36,9 +38,27 @@ impl Native {
         Native { at, made: Made::Table(members) }
     }
 
+    /// A list of settings.
+    pub fn list(at: Range<usize>, items: Vec<Native>) -> Native {
+        Native { at, made: Made::List(items) }
+    }
+
+    /// The place of the first setting of this name, here or further inside.
+    pub fn place_of(&self, name: &str) -> Option<Range<usize>> {
+        match &self.made {
+            Made::Plain(_) => None,
+            Made::List(items) => items.iter().find_map(|item| item.place_of(name)),
+            Made::Table(members) => members.iter().find_map(|(key, value)| match key == name {
+                true => Some(value.at.clone()),
+                false => value.place_of(name),
+            }),
+        }
+    }
+
     fn json(&self) -> Json {
         match &self.made {
             Made::Plain(value) => value.clone(),
+            Made::List(items) => items.iter().map(Native::json).collect(),
             Made::Table(members) => {
                 members.iter().map(|(key, value)| (key.clone(), value.json())).collect::<Map<_, _>>().into()
             }
@@ -46,10 +66,15 @@ impl Native {
     }
 
     /// The place of what the path leads to, or of what is nearest around it.
-    fn place<'k>(&self, mut path: impl Iterator<Item = &'k str>) -> Range<usize> {
-        let (Some(key), Made::Table(members)) = (path.next(), &self.made) else { return self.at.clone() };
-        let found = members.iter().find(|(name, _)| name == key);
-        found.map_or(self.at.clone(), |(_, value)| value.place(path))
+    fn place<'k>(&self, mut path: impl Iterator<Item = &'k Segment>) -> Range<usize> {
+        let found = match (path.next(), &self.made) {
+            (Some(Segment::Map { key }), Made::Table(members)) => {
+                members.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+            }
+            (Some(Segment::Seq { index }), Made::List(items)) => items.get(*index),
+            _ => None,
+        };
+        found.map_or(self.at.clone(), |value| value.place(path))
     }
 
     /// As a setting of a contender. What it may not be is a finding at the place that it comes from.
@@ -62,11 +87,11 @@ impl Native {
             .path()
             .iter()
             .filter_map(|segment| match segment {
-                serde_path_to_error::Segment::Map { key } => Some(key.clone()),
+                Segment::Map { key } => Some(key.clone()),
                 _ => None,
             })
             .collect();
-        let span = self.place(path.iter().map(String::as_str));
+        let span = self.place(error.path().iter());
         let place = Place { what: format!("`{setting}`"), path, span, keys_there: Vec::new(), is_time: false };
         reading.findings.push(explain::finding(&error.inner().to_string(), &place));
         None
