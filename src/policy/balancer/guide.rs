@@ -321,4 +321,12 @@ pub const ADVICE: &[Advice] = &[
               weights, and where 0 means unknown it is the mean",
         scenario: "canary-by-weight",
     },
+    Advice {
+        fleet: "Calls that ask for one version of the backends",
+        take: &["own_panic"],
+        rather_than: &["no_fallback", "any_endpoint", "default_subset"],
+        why: "a fallback helps once nobody of that version is listed, and not while they are listed and said to be \
+              unhealthy; then only panic inside of the subset asks them",
+        scenario: "subset-fallback",
+    },
 ];
