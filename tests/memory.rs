@@ -29,6 +29,20 @@ fn supermarket(seconds: u32) -> Plan {
     resolve::parse(&text, "memory.toml", &Options::default()).expect("the test's file is right").plans.remove(0)
 }
 
+/// Versions that calls ask for, some of them in vain.
+fn versions(seconds: u32) -> Plan {
+    let text = format!(
+        "# Does a call allocate?\nname = \"memory\"\nduration = \"{seconds}s\"\nwarmup = \"1s\"\nseeds = 1\n\
+         [calls]\nrate = \"300/s\"\nmix = [{{ name = \"a\", share = 1, metadata = {{ version = \"v1\" }} }}, \
+         {{ name = \"b\", share = 1, metadata = {{ version = \"v3\" }} }}, {{ name = \"c\", share = 1 }}]\n\
+         [[clients]]\ncount = 4\n[[backends]]\ncount = 10\nservice = \"5ms\"\nmetadata = {{ version = \"v1\" }}\n\
+         [[backends]]\ncount = 10\nservice = \"5ms\"\nmetadata = {{ version = \"v2\" }}\n\
+         [contenders.subsets.balancer.metadata_subsets]\nselectors = [{{ keys = [\"version\"] }}]\nchild = \"peak_ewma\"\n\
+         fallback = \"default_subset\"\ndefault_subset = {{ version = \"v2\" }}\npanic_mode_any = true\n"
+    );
+    resolve::parse(&text, "memory.toml", &Options::default()).expect("the test's file is right").plans.remove(0)
+}
+
 /// What one run allocates, and how many calls it makes.
 fn run(plan: &Plan) -> (AllocationInfo, u64) {
     let timeline = plan.timeline(1);
@@ -39,7 +53,7 @@ fn run(plan: &Plan) -> (AllocationInfo, u64) {
 
 #[test]
 fn a_longer_run_allocates_no_more() {
-    for (name, plan) in [("supermarket", supermarket as fn(u32) -> Plan), ("fleet", fleet)] {
+    for (name, plan) in [("supermarket", supermarket as fn(u32) -> Plan), ("fleet", fleet), ("versions", versions)] {
         // Both are long enough for every table to have found its size, and cut time into windows of one length.
         let (short, few) = run(&plan(600));
         let (long, many) = run(&plan(1_200));

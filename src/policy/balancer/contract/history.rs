@@ -103,8 +103,8 @@ fn placed(i: u32, weight: u32) -> Listing {
 
 /// What an endpoint is: nothing, a version, or a version and a stage.
 fn labels(i: u32) -> Metadata {
-    let version = if i % 2 == 0 { "v1" } else { "v2" };
-    let stage = if i % 3 == 0 { "dev" } else { "prod" };
+    let version = if i.is_multiple_of(2) { "v1" } else { "v2" };
+    let stage = if i.is_multiple_of(3) { "dev" } else { "prod" };
     Metadata::of(&[("version", version), ("stage", stage)][..[2, 2, 1, 2, 0][i as usize % 5]])
 }
 
