@@ -315,10 +315,10 @@ fn who_is_announced_as_draining_keeps_its_sessions_until_it_goes() {
     // At three of the six changes, less the keys that are not seen between two.
     assert!((known(&gone, "keys_moved") - 0.09).abs() < 0.02, "{}", known(&gone, "keys_moved"));
     assert_eq!((known(&gone, "keys_moved_collateral"), known(&gone, "error_rate")), (0.0, 0.0));
-    // Without it they lose them as soon as their client hears of it: a sixth at each of the three changes, but for the
-    // keys that are seen in the tenth of a second until then.
+    // Without it they lose them as soon as their client hears of it: a sixth of all, and then also those that were taken
+    // over from who drained before.
     let moved = sessions("", 15);
-    assert!((known(&moved, "keys_moved") - 0.14).abs() < 0.02, "{}", known(&moved, "keys_moved"));
+    assert!((known(&moved, "keys_moved") - 0.18).abs() < 0.03, "{}", known(&moved, "keys_moved"));
     assert!(known(&moved, "affinity_rate") < 0.99 && known(&moved, "error_rate") == 0.0);
     let share: f64 = ["a", "b", "c"].iter().map(|name| known(&moved, &format!("share.{name}"))).sum();
     // Of the 11 s that are measured they have a sixth each for 1, 2 and 3 s.

@@ -112,6 +112,11 @@ impl Endpoint {
     pub fn is_draining(&self) -> bool {
         self.announced == Health::Draining
     }
+
+    /// How it is announced, whatever a health checker says.
+    pub fn announced(&self) -> Health {
+        self.announced
+    }
 }
 
 /// What a balancer is shown.

@@ -193,7 +193,7 @@ fn host_status(value: &Value, reading: &mut Reading<'_>) -> Option<String> {
             None
         }
         other => {
-            let near = nearest(other, ["UNKNOWN", "HEALTHY", "DRAINING"].into_iter());
+            let near = nearest(other, ["UNKNOWN", "HEALTHY", "DRAINING"]);
             let help = near
                 .map_or("there are UNKNOWN, HEALTHY and DRAINING".to_owned(), |near| format!("did you mean `{near}`?"));
             reading.error(&value.at, format!("there is no status `{}`", shortened(other)), help);

@@ -81,6 +81,11 @@ impl Children {
                 child.add_ready(*id);
             }
         }
+        // Who looks at the health of those that are not ready is told of it more often than its children are: what does
+        // not change who is ready must not restart their rotations.
+        if !self.heeds_health && self.groups.values().all(Child::sees_the_same) {
+            return;
+        }
         for child in self.groups.values_mut() {
             child.end(now, endpoints);
         }
@@ -179,7 +184,7 @@ pub(super) struct Sight {
     zone: ZoneId,
     connectivity: Connectivity,
     health: Health,
-    is_draining: bool,
+    announced: Health,
     metadata: Metadata,
 }
 
@@ -187,12 +192,17 @@ impl Sight {
     pub(super) fn of(endpoint: &Endpoint, endpoints: &Endpoints<'_>) -> Sight {
         let Endpoint { id, weight, zone, connectivity, health, .. } = *endpoint;
         let metadata = endpoints.table.metadata(id).clone();
-        Sight { id, weight, zone, connectivity, health, is_draining: endpoint.is_draining(), metadata }
+        Sight { id, weight, zone, connectivity, health, announced: endpoint.announced(), metadata }
     }
 
     /// The same, for a child that is not told how connections fare.
     pub(super) fn whatever_its_connection(self) -> Sight {
         Sight { connectivity: Connectivity::Ready, ..self }
+    }
+
+    /// True if nothing but what a health checker thinks tells the two apart.
+    pub(super) fn is_but_for_health(&self, other: &Sight) -> bool {
+        Sight { health: other.health, ..self.clone() } == *other
     }
 }
 
@@ -279,6 +289,14 @@ impl Child {
     /// True if nobody has been added since [`Self::begin`].
     pub(super) fn has_none_yet(&self) -> bool {
         self.next.is_empty()
+    }
+
+    /// True if it is to be told nothing but what a health checker thinks of those that are not ready.
+    fn sees_the_same(&self) -> bool {
+        let same = |(next, told): (&Sight, &Sight)| next.is_but_for_health(told);
+        self.next_ready == self.ready
+            && self.next.len() == self.told.len()
+            && self.next.iter().zip(&self.told).all(same)
     }
 
     /// Tells the child, unless all is as it was: what happens to others must not restart its rotation.

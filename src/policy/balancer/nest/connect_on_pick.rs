@@ -62,13 +62,23 @@ fn shown<'b>(endpoints: &Endpoints<'b>, candidates: &'b [EndpointId]) -> Endpoin
     Endpoints { ready: candidates, unconnected: true, ..*endpoints }
 }
 
+impl ConnectOnPick {
+    /// What a health checker thinks is no news for a child that does not look at health, unless it changes who may be
+    /// picked.
+    fn sees_the_same(&self, told: &[Sight], next: &[Sight]) -> bool {
+        let heeds = self.child.heeds_health();
+        let same = |(told, next): (&Sight, &Sight)| next == told || (!heeds && next.is_but_for_health(told));
+        told.len() == next.len() && told.iter().zip(next).all(same)
+    }
+}
+
 impl Balancer for ConnectOnPick {
     fn on_endpoints(&mut self, now: Instant, endpoints: &Endpoints<'_>) {
         let all = Endpoints { unconnected: true, ..*endpoints };
         let candidates: Vec<EndpointId> = endpoints.members.iter().copied().filter(|id| all.is_ready(*id)).collect();
         let sight = |endpoint| Sight::of(endpoint, endpoints).whatever_its_connection();
         let sights: Vec<Sight> = endpoints.members.iter().filter_map(|id| endpoints.get(*id)).map(sight).collect();
-        if self.candidates == candidates && self.told.as_ref() == Some(&sights) {
+        if self.candidates == candidates && self.told.as_ref().is_some_and(|told| self.sees_the_same(told, &sights)) {
             return;
         }
         (self.candidates, self.told) = (candidates, Some(sights));

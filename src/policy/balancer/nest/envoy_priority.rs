@@ -387,8 +387,8 @@ mod tests {
     #[test]
     fn degraded_and_excluded_hosts_of_envoys_tests() {
         // `load_balancer_impl_base_test.cc`: GentleFailover and GentleFailoverWithExtraLevels.
-        type Levels<'l> = &'l [(u64, u64, u64, u64)];
-        let cases: &[(Levels<'_>, u64, &[u64], &[u64], bool)] = &[
+        type Case<'l> = (&'l [(u64, u64, u64, u64)], u64, &'l [u64], &'l [u64], bool);
+        let cases: &[Case<'_>] = &[
             (&[(4, 1, 0, 3), (5, 1, 0, 0)], 50, &[100, 0], &[0, 0], false),
             (&[(4, 0, 0, 4), (4, 1, 0, 0)], 50, &[50, 50], &[0, 0], true),
             (&[(4, 0, 0, 1), (6, 1, 0, 2)], 50, &[40, 60], &[0, 0], true),

@@ -261,4 +261,19 @@ mod tests {
         (10..20).for_each(|place| world.health(place, Health::Failed));
         assert_eq!(second(&mut world), 0);
     }
+
+    #[test]
+    fn a_group_does_not_weigh_less_for_those_that_drain() {
+        // Half of the ten in zone 0, either way; ten in zone 1 weigh as much.
+        let share = |health| {
+            let said = |i| if i < 5 { health } else { Health::Healthy };
+            let list = (0..20).map(|i| Listing { zone: ZoneId(i as u16 / 10), health: said(i), ..listing(i, 1) });
+            let config: Config = serde_json::from_str(r#"{ "overprovisioning": 140 }"#).unwrap();
+            let mut world = World::of(list.collect(), config.build(&Context::lone(1)));
+            world.counts(10_000)[..10].iter().sum::<usize>()
+        };
+        assert!(share(Health::Draining).abs_diff(5_000) < 200);
+        // 70 of 170.
+        assert!(share(Health::Failed).abs_diff(4_118) < 200);
+    }
 }

@@ -273,4 +273,27 @@ mod tests {
         );
         assert_eq!(small.counts(5_000), [1_000; 5]);
     }
+
+    #[test]
+    fn who_drains_is_not_missed_and_in_panic_all_zones_share() {
+        let callers = || Config { callers: vec![1, 1, 8], ..Config::default() };
+        let mut world = world(&callers());
+        let announce = |world: &mut World, from: usize, health| {
+            let zone = |i: usize| ZoneId([0, 1, 1, 2][i / 5]);
+            let said = |i: usize| if i < from { Health::Healthy } else { health };
+            world.list((0..20).map(|i| Listing { zone: zone(i), health: said(i), ..listing(i as u32, 1) }).collect());
+        };
+        // Six of twenty are below half; six of six are not, if nobody counts those that are about to go.
+        announce(&mut world, 6, Health::Draining);
+        assert_eq!(by_zone(&mut world)[0], 20_000);
+        announce(&mut world, 6, Health::Failed);
+        assert!(by_zone(&mut world)[0] < 17_000);
+        // In panic around it everybody is used, in no zone before others.
+        let inside = serde_json::to_value(Config { panic_threshold: 0, ..callers() }).unwrap();
+        let spec = serde_json::json!({ "envoy_priority": { "by": "all", "child": { "zone_aware": inside } } });
+        let spec: Spec = serde_json::from_value(spec).unwrap();
+        world.balancer = spec.build(&Context::lone(1));
+        announce(&mut world, 6, Health::Failed);
+        assert_eq!(by_zone(&mut world), [5_000, 10_000, 5_000]);
+    }
 }
