@@ -49,6 +49,9 @@ impl ChannelSpec {
 
 /// A configuration in few words: its name, and in parentheses the parameters that are not as they are by default.
 fn brief(value: &Value) -> String {
+    if let Some(items) = value.as_array() {
+        return format!("[{}]", items.iter().map(brief).collect::<Vec<_>>().join(", "));
+    }
     match value.as_object().map(|map| (map.len(), map.iter().next())) {
         Some((1, Some((name, Value::Object(parameters))))) => {
             let usual = usual(name);
@@ -89,6 +92,10 @@ mod tests {
             (
                 r#"{ "locality_first": { "child": { "ring_hash": { "min_ring": 7 } }, "min_healthy": "50%" } }"#,
                 "locality_first(child=ring_hash(min_ring=7), min_healthy=50%)",
+            ),
+            (
+                r#"{ "lb_subset": { "selectors": [{ "keys": ["stage", "version"] }], "child": "maglev" } }"#,
+                "metadata_subsets(selectors=[(keys=[stage, version])], child=maglev)",
             ),
             (
                 r#"{ "canary": { "child": "random", "guard": { "excess": "1%", "during": "5s" } } }"#,

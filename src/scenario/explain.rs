@@ -7,6 +7,7 @@ use super::diagnose::{Finding, listed, nearest};
 use super::schema::Discovery;
 use crate::base::dist::Distribution;
 use crate::fault;
+use crate::policy::balancer::nest::subsetting;
 use crate::policy::{balancer, hash_policy, health, limit};
 use crate::workload::spec::{Arrivals, Keys};
 
@@ -263,6 +264,7 @@ const CATALOGUES: &[Catalogue] = &[
     catalogue!(balancer::catalog::Spec, "balancers"),
     catalogue!(fault::catalog::Spec, "faults"),
     catalogue!(limit::Spec, ""),
+    catalogue!(subsetting::Spec, ""),
     catalogue!(hash_policy::Policy, ""),
     catalogue!(health::Spec, ""),
     catalogue!(Discovery, ""),
@@ -276,7 +278,6 @@ const LATER: &[(&str, &str)] = &[
     ("hedge", "`retry` is what there is against slow calls"),
     ("breaker", "`limit` and `health` are what there is against failing backends"),
     ("outlier", "`health` finds backends that fail"),
-    ("subset", "every client sees all backends"),
     ("dns", "`\"push\"` with a `delay`, or a `lease`, comes closest"),
     ("replay", "`steps` can follow a measured rate"),
     ("method", "classes differ by `share`, `demand` and `deadline`"),

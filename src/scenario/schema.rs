@@ -12,6 +12,7 @@ use crate::base::dist::Law;
 use crate::base::metadata::Metadata;
 use crate::base::quantity::{Factor, Rate, Ratio};
 use crate::base::time::Duration;
+use crate::policy::balancer::nest::subsetting;
 use crate::policy::{balancer, hash_policy, health, limit, retry};
 use crate::workload::spec::{Arrivals, Keys, Plain};
 
@@ -327,6 +328,10 @@ pub struct Target {
 pub struct Contender {
     /// Which backend takes a call.
     pub balancer: Option<balancer::catalog::Spec>,
+    /// Which backends a client keeps to: the balancer picks inside of the subset. By default all, and `"none"` undoes a
+    /// shared setting. `{ random_subsetting = { size = 5 } }` beside `balancer = "random"` is short for
+    /// `balancer = { random_subsetting = { size = 5, child = "random" } }`.
+    pub subset: Option<Setting<subsetting::Spec>>,
     /// What happens after a failed attempt; by default nothing, and `"none"` undoes a shared setting.
     pub retry: Option<Setting<retry::Config>>,
     /// How many calls may be open at once; by default there is no limit, and `"none"` undoes a shared one.

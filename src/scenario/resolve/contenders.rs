@@ -8,7 +8,7 @@ use super::Options;
 use super::fleet::Fleet;
 use super::sections::Sections;
 use crate::policy::balancer;
-use crate::policy::balancer::catalog::{Need, needs};
+use crate::policy::balancer::catalog::{Need, Spec, needs};
 use crate::policy::balancer::read::Zone;
 use crate::policy::channel::ChannelSpec;
 use crate::policy::hash_policy;
@@ -55,6 +55,7 @@ pub fn resolve(file: &Sections, root: &Node<'_, '_>, options: &Options, findings
         let imported = own.imported.as_ref().or(shared.imported.as_ref()).map(|(imported, _)| imported.clone());
         all.push(ContenderPlan { name: name.clone(), channel, imported });
     }
+    check_subsets(file, root, findings);
     let baseline = baseline(file, root, findings);
     let chosen = chosen(&all, file, options, findings);
     let complete = all.len() == file.contenders.len();
@@ -76,8 +77,9 @@ fn channel(own: &Contender, shared: &Contender, file: &Sections) -> Option<Chann
     let health = own.health.clone().or_else(|| shared.health.clone());
     let imported = own.imported.as_ref().or(shared.imported.as_ref());
     let otherwise = || imported.and_then(|(_, name)| import::named(name));
+    let balancer = own.balancer.clone().or_else(|| shared.balancer.clone()).or_else(otherwise)?;
     Some(ChannelSpec {
-        balancer: own.balancer.clone().or_else(|| shared.balancer.clone()).or_else(otherwise)?.into(),
+        balancer: in_subset(balancer, own, shared).into(),
         retry: setting(own.retry.clone().or_else(|| shared.retry.clone())),
         limit: setting(own.limit.clone().or_else(|| shared.limit.clone())),
         health: match health {
@@ -88,6 +90,29 @@ fn channel(own: &Contender, shared: &Contender, file: &Sections) -> Option<Chann
         deadline: own.deadline.or(shared.deadline),
         hash: own.hash.clone().or_else(|| shared.hash.clone()).unwrap_or_default(),
     })
+}
+
+/// The balancer of a contender, inside of the subset that it keeps to.
+fn in_subset(balancer: Spec, own: &Contender, shared: &Contender) -> Spec {
+    match setting(own.subset.clone().or_else(|| shared.subset.clone())) {
+        Some(subset) => subset.around(balancer),
+        None => balancer,
+    }
+}
+
+/// The balancer inside of a subset is the contender's, and is said in one place.
+fn check_subsets(file: &Sections, root: &Node<'_, '_>, findings: &mut Findings) {
+    let shared = file.client.as_ref().map(|client| (client, root.key("client")));
+    let own = file.contenders.iter().filter_map(|(name, own)| Some((own.as_ref()?, root.key("contenders").key(name))));
+    for (settings, node) in shared.into_iter().chain(own) {
+        let Some(Setting::To(subset)) = &settings.subset else { continue };
+        if let Some(child) = subset.child() {
+            let message =
+                format!("the balancer inside of a subset is that of the contender, and not `{}`", child.name());
+            let help = format!("leave `child` out, and write `balancer = \"{}\"` beside `subset`", child.name());
+            findings.push(Finding::error(node.key("subset").span(), message, help));
+        }
+    }
 }
 
 fn setting<T>(setting: Option<Setting<T>>) -> Option<T> {
@@ -195,11 +220,12 @@ pub fn check_needs(file: &Sections, root: &Node<'_, '_>, findings: &mut Findings
     if file.backends.is_empty() || file.backends.iter().any(Option::is_none) {
         return;
     }
-    let shared = file.client.as_ref().and_then(|client| client.balancer.as_ref());
     for (name, contender) in &file.contenders {
-        let own = contender.as_ref().and_then(|contender| contender.balancer.as_ref());
-        let Some(balancer) = own.or(shared) else { continue };
-        let unmet = needs(balancer).into_iter().find_map(|(by, need)| Some((by, unmet(need, file)?)));
+        let Some((settings, shared)) = contender.as_ref().zip(file.client.as_ref()) else { continue };
+        let own = settings.balancer.as_ref();
+        let Some(balancer) = own.or(shared.balancer.as_ref()) else { continue };
+        let balancer = in_subset(balancer.clone(), settings, shared);
+        let unmet = needs(&balancer).into_iter().find_map(|(by, need)| Some((by, unmet(need, file)?)));
         let Some((by, (what, help))) = unmet else { continue };
         let contender = root.key("contenders").key(name).key("balancer");
         let place = if own.is_some() { contender } else { root.key("client").key("balancer") };

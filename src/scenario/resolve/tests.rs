@@ -3,6 +3,8 @@
 use super::*;
 use crate::base::id::{BackendId, RegionId, ZoneId};
 use crate::base::time::Duration;
+use crate::policy::balancer::catalog;
+use crate::policy::balancer::own::Strategy;
 use crate::scenario::plan::{Limit, TargetPick};
 use crate::workload::spec::{Arrivals, Source};
 
@@ -321,4 +323,29 @@ fn subsets_of_nobody_are_doubted() {
     assert!(with("{}", some)[0].contains("`metadata_subsets` of `a` sorts calls by metadata"));
     let of_a_class = format!("{{}}\n[[calls.mix]]\nname = 'a'\nshare = 1\n{some}");
     assert_eq!(with(&of_a_class, some), Vec::<String>::new());
+}
+
+#[test]
+fn a_subset_goes_around_the_balancer_own_or_shared() {
+    let plan = plan(
+        "[[backends]]\nservice = \"10ms\"\ncount = 9\n[client]\nbalancer = \"maglev\"\nsubset = { random_subsetting = { size = 5 } }\n\
+         [contenders]\na = {}\nb = { balancer = \"random\" }\nc = { subset = \"aperture\" }\nd = { subset = \"none\" }\n",
+    );
+    let balancer = |text: &str| serde_json::from_str::<catalog::Spec>(text).unwrap().into();
+    let expected: Vec<Strategy> = [
+        r#"{ "random_subsetting": { "size": 5, "child": "maglev" } }"#,
+        r#"{ "random_subsetting": { "size": 5, "child": "random" } }"#,
+        r#"{ "aperture": { "child": "maglev" } }"#,
+        r#""maglev""#,
+    ]
+    .map(balancer)
+    .into();
+    assert_eq!(plan.contenders.iter().map(|c| c.channel.balancer.clone()).collect::<Vec<_>>(), expected);
+    let doubt = warnings(
+        "[[backends]]\nservice = \"10ms\"\n[contenders]\na = { balancer = \"random\", subset = \"metadata_subsets\" }\n",
+    );
+    assert!(
+        doubt[0].starts_with("`metadata_subsets` of `a` sorts backends by metadata, and none has any"),
+        "{doubt:?}"
+    );
 }

@@ -20,5 +20,6 @@ pub mod random_subsetting;
 pub mod session_affinity;
 pub mod slow_start;
 pub mod subset;
+pub mod subsetting;
 pub mod weighted_target;
 pub mod zone_aware;
