@@ -330,7 +330,7 @@ pub struct Contender {
     pub balancer: Option<balancer::catalog::Spec>,
     /// Which backends a client keeps to: the balancer picks inside of the subset. By default all, and `"none"` undoes a
     /// shared setting. `{ random_subsetting = { size = 5 } }` beside `balancer = "random"` is short for
-    /// `balancer = { random_subsetting = { size = 5, child = "random" } }`.
+    /// `balancer = { random_subsetting = { size = 5, child = "random" } }`; a `child` of its own is refused.
     pub subset: Option<Setting<subsetting::Spec>>,
     /// What happens after a failed attempt; by default nothing, and `"none"` undoes a shared setting.
     pub retry: Option<Setting<retry::Config>>,
