@@ -33,6 +33,8 @@ const VARIANTS: &[&str] = &[
     r#"{ "least_request": { "choices": 3 } }"#,
     r#"{ "least_request": { "choices": 4, "sampling": "distinct" } }"#,
     r#"{ "least_request": { "weights": "respect", "sampling": "distinct", "choices": 3 } }"#,
+    r#"{ "least_request": { "ties": "request_rate" } }"#,
+    r#"{ "least_request": { "max_open": 6 } }"#,
     r#"{ "least_connections": { "ties": "first" } }"#,
     r#"{ "least_connections": { "ties": "smooth_wrr" } }"#,
     r#"{ "least_connections": { "ties": "round_robin", "load": "haproxy" } }"#,

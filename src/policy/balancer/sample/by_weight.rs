@@ -13,7 +13,7 @@ use crate::policy::balancer::hash::owners::Layout;
 use crate::policy::balancer::hash::shared::Hold;
 use crate::policy::balancer::rotate::wrr_smooth;
 use crate::policy::balancer::weights::{Shares, Weighted};
-use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request};
+use crate::policy::balancer::{Balancer, Endpoints, Feedback, Pick, Request, Want};
 
 /// Whether static weights count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -54,6 +54,8 @@ pub struct Rule {
     pub weights: Weights,
     /// Who stays of equals.
     pub ties: Ties,
+    /// A call waits if whoever stays has so many open.
+    pub max_open: Option<u32>,
 }
 
 /// The balancer of one client.
@@ -68,6 +70,10 @@ pub struct ByWeight {
     rates: Slots<Rate>,
     /// What was drawn for one pick.
     drawn: Vec<Candidate>,
+    /// Calls wait for room.
+    queued: bool,
+    /// There is room again.
+    asks_again: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +94,8 @@ impl ByWeight {
             turns: wrr_smooth::Config::default().build(&context.child("turns")),
             rates: Slots::new(),
             drawn: Vec::with_capacity(rule.choices),
+            queued: false,
+            asks_again: false,
         }
     }
 
@@ -137,6 +145,27 @@ impl ByWeight {
         };
         if first_stays { first } else { second }
     }
+
+    /// Sends it there, or lets it wait where too many are open (HAProxy's `maxconn`, with the queue of the backend).
+    fn to(&mut self, id: EndpointId, endpoints: &Endpoints<'_>) -> Pick {
+        if self.rule.max_open.is_none_or(|most| endpoints.in_flight(id) < most) {
+            return Pick::To(id);
+        }
+        self.queued = true;
+        Pick::Queue
+    }
+
+    fn note_rate(&mut self, now: Instant, endpoint: EndpointId, endpoints: &Endpoints<'_>) {
+        match self.rates.get_mut(endpoint) {
+            Some(rate) => rate.note(now),
+            None if endpoints.get(endpoint).is_some() => {
+                let mut rate = Rate::default();
+                rate.note(now);
+                self.rates.insert(endpoint, rate);
+            }
+            None => {}
+        }
+    }
 }
 
 impl Balancer for ByWeight {
@@ -154,7 +183,7 @@ impl Balancer for ByWeight {
     fn pick(&mut self, now: Instant, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         match self.weighted.ids.as_slice() {
             [] => return Pick::nobody(endpoints),
-            [only] => return Pick::To(*only),
+            [only] => return self.to(*only, endpoints),
             _ => {}
         }
         if !self.draw(endpoints) {
@@ -162,24 +191,25 @@ impl Balancer for ByWeight {
         }
         let better = |best, next| self.better(now, best, next, endpoints);
         let best = self.drawn.iter().copied().reduce(better).expect("two are drawn at least");
-        Pick::To(best.id)
+        self.to(best.id, endpoints)
     }
 
     fn on_feedback(&mut self, now: Instant, feedback: &Feedback<'_>, endpoints: &Endpoints<'_>) {
-        let Feedback::Sent { endpoint } = *feedback else { return };
-        match self.rates.get_mut(endpoint) {
-            Some(rate) => rate.note(now),
-            None if endpoints.get(endpoint).is_some() => {
-                let mut rate = Rate::default();
-                rate.note(now);
-                self.rates.insert(endpoint, rate);
+        match *feedback {
+            Feedback::Sent { endpoint } if self.rule.ties == Ties::RequestRate => {
+                self.note_rate(now, endpoint, endpoints)
             }
-            None => {}
+            Feedback::Done { .. } => self.asks_again |= std::mem::take(&mut self.queued),
+            _ => {}
         }
     }
 
+    fn poll_want(&mut self) -> Option<Want> {
+        std::mem::take(&mut self.asks_again).then_some(Want::PickAgain)
+    }
+
     fn only_picks(&self) -> bool {
-        self.rule.ties != Ties::RequestRate
+        self.rule.ties != Ties::RequestRate && self.rule.max_open.is_none()
     }
 }
 
@@ -309,6 +339,26 @@ mod tests {
         let mut counts = [0; 3];
         (0..30).for_each(|_| counts[world.send()] += 1);
         assert_eq!(counts, [10; 3]);
+    }
+
+    #[test]
+    fn a_call_waits_where_whoever_stays_is_full() {
+        let config = Config { max_open: Some(2), ..config(Sampling::Distinct, Weights::Ring, Ties::RequestRate) };
+        let mut world = World::equal(2, &config);
+        (0..4).for_each(|_| _ = world.send());
+        assert_eq!([0, 1].map(|place| world.table.in_flight(world.id(place))), [2, 2]);
+        assert_eq!((world.pick(&Request::plain()), world.pick(&Request::plain())), (Pick::Queue, Pick::Queue));
+        assert_eq!(world.balancer.poll_want(), None, "there is no room yet");
+        world.done(1, Duration::ZERO, Ok(()));
+        assert_eq!(world.balancer.poll_want(), Some(Want::PickAgain));
+        assert_eq!(world.balancer.poll_want(), None, "once");
+        assert_eq!(world.send(), 1);
+        world.done(0, Duration::ZERO, Ok(()));
+        assert_eq!(world.balancer.poll_want(), None, "nobody waits");
+        // Alone it is full as well.
+        let mut world = World::equal(1, &config);
+        (0..2).for_each(|_| _ = world.send());
+        assert_eq!(world.pick(&Request::plain()), Pick::Queue);
     }
 
     #[test]

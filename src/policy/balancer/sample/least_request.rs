@@ -19,6 +19,7 @@ use super::by_weight::{ByWeight, Rule, Ties, Weights};
 use super::choices::{Choices, Sampling};
 use crate::policy::balancer::Balancer;
 use crate::policy::balancer::catalog::Context;
+use crate::policy::balancer::read::one_or_more;
 use crate::policy::balancer::score::in_flight::InFlight;
 
 /// Parameters of `least_request`.
@@ -35,23 +36,38 @@ pub struct Config {
     pub weights: Weights,
     /// Who stays of two that have as many calls open.
     pub ties: Ties,
+    /// A call waits if whoever stays has so many of this client's calls open, 1 or more (HAProxy's `maxconn`); by default
+    /// nobody is full.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "room")]
+    #[schemars(range(min = 1))]
+    pub max_open: Option<u32>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { choices: 2, sampling: Sampling::Replacement, weights: Weights::Ignore, ties: Ties::First }
+        Config {
+            choices: 2,
+            sampling: Sampling::Replacement,
+            weights: Weights::Ignore,
+            ties: Ties::First,
+            max_open: None,
+        }
     }
 }
 
 impl Config {
     /// The balancer of one client.
     pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
-        let Config { choices, sampling, weights, ties } = *self;
-        if weights == Weights::Ignore && ties == Ties::First {
+        let Config { choices, sampling, weights, ties, max_open } = *self;
+        if weights == Weights::Ignore && ties == Ties::First && max_open.is_none() {
             return Box::new(Choices::new(choices, sampling, InFlight, context.seed.stream("least_request")));
         }
-        Box::new(ByWeight::new(Rule { choices: choices as usize, sampling, weights, ties }, context))
+        Box::new(ByWeight::new(Rule { choices: choices as usize, sampling, weights, ties, max_open }, context))
     }
+}
+
+fn room<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    one_or_more(deserializer).map(Some)
 }
 
 /// Reads a number of choices: one choice compares nothing.
