@@ -180,5 +180,7 @@ mod tests {
         assert_eq!(world.picks(2), "20", "its turns go on");
         world.health(0, Health::Failed);
         assert_eq!(world.picks(3), "121", "and start again with who is healthy");
+        world.health(0, Health::Suspect);
+        assert_eq!(world.picks(2), "21", "what a checker thinks of one that is not picked anyway is no news");
     }
 }
