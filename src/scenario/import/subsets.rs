@@ -187,34 +187,21 @@ const SELECTORS: &str = "subset_selectors";
 const DEFAULT: &str = "DEFAULT_SUBSET";
 const SELECTOR_FALLBACKS: [&str; 5] = ["NOT_DEFINED", "NO_FALLBACK", "ANY_ENDPOINT", DEFAULT, "KEYS_SUBSET"];
 
-const LEGACY: Shape = Shape::of(
-    "`lb_subset_config`",
-    &[
-        "fallback_policy",
-        "default_subset",
-        SELECTORS,
-        "locality_weight_aware",
-        "scale_locality_weight",
-        "panic_mode_any",
-        "list_as_any",
-        "metadata_fallback_policy",
-    ],
-);
-const TYPED: Shape = Shape::of(
-    "`Subset`",
-    &[
-        "fallback_policy",
-        "default_subset",
-        SELECTORS,
-        "locality_weight_aware",
-        "scale_locality_weight",
-        "panic_mode_any",
-        "list_as_any",
-        "metadata_fallback_policy",
-        "subset_lb_policy",
-        "allow_redundant_keys",
-    ],
-);
+/// Fields of subsets; the last two only the policy has.
+const FIELDS: &[&str] = &[
+    "fallback_policy",
+    "default_subset",
+    SELECTORS,
+    "locality_weight_aware",
+    "scale_locality_weight",
+    "panic_mode_any",
+    "list_as_any",
+    "metadata_fallback_policy",
+    "subset_lb_policy",
+    "allow_redundant_keys",
+];
+const LEGACY: Shape = Shape::of("`lb_subset_config`", FIELDS.split_at(FIELDS.len() - 2).0);
+const TYPED: Shape = Shape::of("`Subset`", FIELDS);
 const SELECTOR: Shape = Shape::of(
     "a member of `subset_selectors`",
     &["keys", "fallback_policy", "fallback_keys_subset", "single_host_per_subset"],
