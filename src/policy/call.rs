@@ -2,6 +2,7 @@
 
 use prefetch_index::prefetch_index;
 
+use super::endpoints::MOST_OPEN;
 use super::exchange::Start;
 use super::request::Request;
 use crate::base::id::{Address, AttemptId, CallId, EndpointId};
@@ -105,8 +106,11 @@ impl Calls {
         ask.deadline = first.deadline;
     }
 
+    /// # Panics
+    /// With 16 million calls open, gigabytes of them: what is open on an endpoint is counted up to there.
     #[cold]
     fn grow(&mut self) -> u32 {
+        assert!(self.places.len() < MOST_OPEN as usize, "a client has {MOST_OPEN} calls open, and that is the most");
         let state = State::Free;
         self.places.push(Call { state, id: CallId(0), tag: 0, generation: 0, attempts: 0, last: None, failed: false });
         self.places.len() as u32 - 1

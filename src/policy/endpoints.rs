@@ -4,11 +4,15 @@
 //! shows its children narrower `Endpoints` over the same table, so ids and counts are the same at every level.
 //! The table merges connectivity and health into one word, *ready*: a balancer never sees more.
 
+mod open;
+
 use std::sync::Arc;
 
 use crate::base::id::{Address, EndpointId, RegionId, ZoneId};
 use crate::base::metadata::Metadata;
 use crate::base::time::Instant;
+pub use open::MOST_OPEN;
+use open::{GENERATIONS, Open};
 
 /// A server as name resolution lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,7 +148,7 @@ impl<'a> Endpoints<'a> {
     /// Whoever has this place now; `None` if nobody ever had it.
     #[inline(always)]
     pub fn at_slot(&self, slot: usize) -> Option<EndpointId> {
-        self.table.open.get(slot).map(|open| EndpointId::new(slot as u32, open.generation))
+        self.table.open.get(slot).map(|open| EndpointId::new(slot as u32, open.generation()))
     }
 
     /// What is known of an endpoint; `None` if it is gone.
@@ -217,20 +221,6 @@ pub struct Table {
 
 /// What is said of whom nobody speaks of.
 static UNDESCRIBED: Metadata = Metadata::NONE;
-
-/// Attempts open on an endpoint. Eight bytes, because those of a large fleet hardly fit in a processor's cache.
-#[derive(Debug, Clone, Copy)]
-struct Open {
-    in_flight: u32,
-    generation: u32,
-}
-
-impl Open {
-    #[inline(always)]
-    fn is_of(&self, id: EndpointId) -> bool {
-        self.generation == id.generation()
-    }
-}
 
 /// What becomes of suspects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -307,7 +297,7 @@ impl Table {
     /// Attempts open on the endpoint; 0 if it is gone.
     #[inline]
     pub fn in_flight(&self, id: EndpointId) -> u32 {
-        self.open.get(id.slot()).map_or(0, |open| open.in_flight)
+        self.open.get(id.slot()).map_or(0, |open| open.in_flight())
     }
 
     /// True if the endpoint can be picked.
@@ -447,7 +437,7 @@ impl Table {
             listing: place as u32,
             listed: true,
         };
-        let open = Open { in_flight: 0, generation };
+        let open = Open::none(generation);
         if slot as usize == self.entries.len() {
             self.entries.push(entry);
             self.open.push(open);
@@ -474,7 +464,9 @@ impl Table {
         self.by_address[entry.address.index()] = 0;
         self.pickable[id.slot()] = false;
         // An attempt that is still open names the old generation and finds nothing, so the place can be reused.
-        self.free.push(id.slot() as u32);
+        if id.generation() + 1 < GENERATIONS {
+            self.free.push(id.slot() as u32);
+        }
     }
 
     /// Notes a connectivity state. True if that changed who is ready.
@@ -533,7 +525,7 @@ impl Table {
     #[inline(always)]
     pub fn send_to(&mut self, id: EndpointId) -> Option<Address> {
         let open = self.open.get_mut(id.slot()).filter(|open| open.is_of(id))?;
-        open.in_flight += 1;
+        open.begin();
         Some(self.address_of(id.slot()))
     }
 
@@ -548,8 +540,7 @@ impl Table {
     pub fn on_ended(&mut self, id: EndpointId) {
         let open = &mut self.open[id.slot()];
         if open.is_of(id) {
-            debug_assert!(open.in_flight > 0, "in-flight never goes below zero");
-            open.in_flight = open.in_flight.wrapping_sub(1);
+            open.end();
         }
     }
 
@@ -652,6 +643,23 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_left_empty_before_a_generation_would_come_again() {
+        let mut table = Table::new(SuspectRule::LastResort);
+        let mut ids: Vec<EndpointId> = vec![];
+        for turn in 0..3 * GENERATIONS {
+            table.update([].into());
+            let joined = table.update([listing(turn, 1)].into()).joined[0];
+            assert!(!ids.contains(&joined), "{joined:?} is used twice");
+            table.on_sent(joined);
+            ids.push(joined);
+        }
+        assert_eq!(ids.last().map(|id| id.slot()), Some(2));
+        let last = ids.pop().unwrap();
+        ids.into_iter().for_each(|id| table.on_ended(id));
+        assert_eq!((table.in_flight(last), table.address(last)), (1, Some(Address(3 * GENERATIONS - 1))));
+    }
+
+    #[test]
     fn the_worse_of_verdict_and_announcement_counts() {
         let said = |health| Listing { health, ..listing(1, 1) };
         let (mut table, ids) = table(&[1, 2]);
@@ -746,7 +754,7 @@ mod tests {
 
     #[test]
     fn what_every_client_keeps_of_every_server_is_small() {
-        assert_eq!((size_of::<Endpoint>(), size_of::<Open>()), (56, 8), "metadata stays in the list");
+        assert_eq!((size_of::<Endpoint>(), size_of::<Open>()), (56, 4), "metadata stays in the list");
     }
 
     #[test]
