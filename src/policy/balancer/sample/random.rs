@@ -3,14 +3,14 @@
 //! Origin: balls into bins; Envoy RANDOM, pingora Random, Dubbo `random` with equal weights.
 //! Observes: nothing.
 //! Cost: O(1) a pick.
-//! Draws: one a pick, none when there is one endpoint.
+//! Draws: half of one a pick, the rest where that is not enough (n times in 2^32); none when there is one endpoint.
 //! Fails when: load is high, because chance alone leaves some backend well above the mean; it is the yardstick
 //! that stale information has to beat.
 
 use serde::{Deserialize, Serialize};
 
 use super::places::Places;
-use crate::base::rand::{Bits, Rand, below};
+use crate::base::rand::{Rand, below, below_by_upper_half};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::{Balancer, Endpoints, Pick, Request};
@@ -23,7 +23,7 @@ pub struct Config {}
 impl Config {
     /// The balancer of one client.
     pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
-        Box::new(Random { rand: context.seed.stream("random"), places: Places::default(), reads_list: false })
+        Box::new(Random { rand: context.seed.stream("random"), places: Places::default(), way: Way::Needless })
     }
 }
 
@@ -31,18 +31,31 @@ impl Config {
 struct Random {
     rand: Rand,
     places: Places,
-    /// Whether the list of several is read: if it is short, because that is the shorter way, or if it has to be.
-    reads_list: bool,
+    way: Way,
 }
 
-/// From here on the list does not fit in a processor's first caches.
-const LONG: usize = 20_000;
+/// How a draw finds its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// There is nothing to choose.
+    Needless,
+    /// The list is read: it is short, and that is the shorter way, or it has to be.
+    List,
+    /// Each is at the place in the table that its number says.
+    Table,
+}
+
+/// From here on the list does not fit in a processor's first cache beside the table.
+const LONG: usize = 2_000;
 
 impl Balancer for Random {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
         self.places = Places::of(endpoints);
-        let may_skip_list = self.places.are_in_place() && endpoints.ready.len() >= LONG;
-        self.reads_list = self.places.are_several() && !may_skip_list;
+        self.way = match endpoints.ready.len() {
+            0 | 1 => Way::Needless,
+            LONG.. if self.places.are_in_place() => Way::Table,
+            _ => Way::List,
+        };
     }
 
     fn only_picks(&self) -> bool {
@@ -51,11 +64,17 @@ impl Balancer for Random {
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         let ready = endpoints.ready;
-        if self.reads_list
-            && let Some([draw]) = self.rand.made()
-            && let Some(id) = ready.get(below(draw, ready.len() as u64) as usize)
+        if self.way == Way::List
+            && let Some((number, _)) = self.rand.by_upper_half(|draw| below_by_upper_half(draw, ready.len() as u32))
+            && let Some(id) = ready.get(number as usize)
         {
             return Pick::To(*id);
+        }
+        if self.way == Way::Table
+            && let Some((number, _)) = self.rand.by_upper_half(|draw| below_by_upper_half(draw, ready.len() as u32))
+            && let Some(id) = endpoints.at_slot(number as usize)
+        {
+            return Pick::To(id);
         }
         self.pick_slowly(endpoints)
     }
@@ -68,7 +87,7 @@ impl Random {
             [] => Pick::nobody(endpoints),
             [only] => Pick::To(*only),
             ready => {
-                let number = self.rand.below(ready.len() as u64);
+                let number = below(self.rand.next_upper_first(), ready.len() as u64);
                 self.places.at(number, endpoints).map_or_else(|| Pick::nobody(endpoints), Pick::To)
             }
         }
@@ -83,16 +102,20 @@ mod tests {
 
     #[test]
     fn a_long_list_is_picked_from_like_a_short_one() {
-        let n = LONG as u64 + 1;
-        let mut draws = Context::lone(3).seed.stream("random");
+        let n = LONG as u32 + 1;
+        let mut rand = Context::lone(3).seed.stream("random");
+        let mut one_of = |n: u32| match rand.by_upper_half(|draw| below_by_upper_half(draw, n)) {
+            Some((number, _)) => u64::from(number),
+            None => below(rand.next_upper_first(), u64::from(n)),
+        };
         let mut world = World::seeded(3, &vec![1; n as usize], |context| Config::default().build(context));
         for _ in 0..100 {
-            assert_eq!(world.send() as u64, draws.below(n));
+            assert_eq!(world.send() as u64, one_of(n));
         }
         // The first has left: nobody is in place, and all move up by one.
         world.connectivity(0, Connectivity::Idle);
         for _ in 0..100 {
-            assert_eq!(world.send() as u64, draws.below(n - 1) + 1);
+            assert_eq!(world.send() as u64, one_of(n - 1) + 1);
         }
     }
 

@@ -4,14 +4,14 @@
 //! the alias method is Walker's (ACM TOMS 1977) as Vose builds it (IEEE TSE 1991), in whole numbers.
 //! Observes: static weights.
 //! Cost: O(1) a pick, with `"prefix_sums"` by a guide to the sums; O(n) a change.
-//! Draws: one a pick, none for one endpoint. With `alias` it finds the column by its high bits and the place in the
+//! Draws: one a pick, none for one endpoint; with `alias` half of one, the rest where that is not enough (2n times in 2^32). With `alias` it finds the column by its high bits and the place in the
 //! column by its low ones, which leaves a bias below n / 2^64.
 //! Fails when: load is high, because chance alone leaves some backend well above its share.
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::id::EndpointId;
-use crate::base::rand::{Bits, Rand};
+use crate::base::rand::{Bits, Rand, below_by_upper_half};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::weights::{Shares, Weighted};
@@ -96,6 +96,20 @@ impl Table {
         }
     }
 
+    /// The slot that a draw stands for, if its upper half says it.
+    #[inline(always)]
+    fn at_upper_half(&self, draw: u32) -> Option<u32> {
+        let n = self.columns.len() as u32;
+        let (place, depth) = below_by_upper_half(draw, n)?;
+        let column = self.columns[place as usize];
+        // The rest of the draw goes less than `n` deeper, which may be into the last part of its own share or past it.
+        if column.own_high.wrapping_sub(depth) < n {
+            return None;
+        }
+        let own = self.own.get(place as usize).copied().unwrap_or(place);
+        Some(std::hint::select_unpredictable(depth < column.own_high, own, column.other))
+    }
+
     /// The slot that a draw stands for: `below(n)` finds the column, and the fraction that it drops is the depth inside
     /// the column.
     #[inline(always)]
@@ -148,8 +162,8 @@ impl Balancer for WeightedRandom {
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         if let Chances::Alias(table) = &self.chances
-            && let Some([draw]) = self.rand.made()
-            && let Some(id) = endpoints.at_slot(table.at(draw) as usize)
+            && let Some(slot) = self.rand.by_upper_half(|draw| table.at_upper_half(draw))
+            && let Some(id) = endpoints.at_slot(slot as usize)
         {
             return Pick::To(id);
         }
@@ -169,7 +183,7 @@ impl WeightedRandom {
         let place = match &self.chances {
             Chances::Equal => self.rand.below(n) as usize,
             Chances::Alias(table) => {
-                let slot = table.at(self.rand.next_u64());
+                let slot = table.at(self.rand.next_upper_first());
                 return endpoints.at_slot(slot as usize).map_or_else(|| Pick::nobody(endpoints), Pick::To);
             }
             Chances::PrefixSums(shares) => shares.owner(self.rand.below(shares.total())),
@@ -204,21 +218,43 @@ mod tests {
         let ids = (0..3).map(|slot| EndpointId::new(7 - slot, 2)).collect();
         let weighted = Weighted { ids, weights: vec![5, 1, 1] };
         let table = Table::of(&weighted);
-        let mut others = 0;
+        let (mut others, mut early) = (0, [0; 2]);
         for (column, (own, other)) in alias(&weighted.weights).into_iter().enumerate() {
             // Draws that `below(3)` maps to this column, at its top and around the end of its own share.
             let first = u64::try_from(((column as u128) << 64).div_ceil(3)).unwrap();
             let share = (u128::from(own) << 64) / 7;
             let edge = first + u64::try_from(share / 3).unwrap();
-            let draws = (0..9).flat_map(|step| [first + step, edge - step, edge + step]);
+            let steps = (0..9).flat_map(|step| [step, step << 32]);
+            let draws = steps.flat_map(|step| [first + step, edge - step, edge + step]);
             for draw in draws.filter(|draw| below(*draw, 3) == column as u64) {
                 let is_own = own == 7 || u128::from(draw.wrapping_mul(3)) < share;
                 let expected = if is_own { column as u32 } else { other };
                 assert_eq!(table.at(draw), 7 - expected, "{draw} in column {column}");
+                let by_upper_half = table.at_upper_half((draw >> 32) as u32);
+                assert!(by_upper_half.is_none_or(|slot| slot == 7 - expected), "{draw} in column {column}");
+                early[usize::from(by_upper_half.is_some())] += 1;
                 others += u32::from(!is_own);
             }
         }
         assert!(others > 0, "nothing is beyond the edge");
+        assert!(early.into_iter().all(|seen| seen > 20), "where the upper half is enough, and where not: {early:?}");
+    }
+
+    #[test]
+    fn half_a_draw_or_a_whole_one_finds_who_is_picked() {
+        let weights = [5, 1, 1];
+        let mut rand = Context::lone(3).seed.stream("weighted_random");
+        let ids = (0..3).map(|slot| EndpointId::new(slot, 0)).collect();
+        let table = Table::of(&Weighted { ids, weights: weights.to_vec() });
+        let mut world = World::seeded(3, &weights, |context| Config::default().build(context));
+        let mut whole = 0;
+        for _ in 0..200 {
+            let by_half = rand.by_upper_half(|draw| table.at_upper_half(draw));
+            whole += u32::from(by_half.is_none());
+            let slot = by_half.unwrap_or_else(|| table.at(rand.next_upper_first()));
+            assert_eq!(world.send(), slot as usize);
+        }
+        assert!(whole > 0, "at the end of a block none is made");
     }
 
     #[test]
