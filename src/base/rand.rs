@@ -2,7 +2,8 @@
 //!
 //! A [`Seed`] makes named streams ([`Rand`], ChaCha8) for draws whose order the scenario fixes, and a call's
 //! key makes [`Draws`] for what belongs to one attempt, whoever asks first. Every conversion takes a fixed
-//! number of draws: no rejection, no cached second value. Renaming a stream changes results.
+//! number of draws: no rejection, no cached second value. (Only a pick may draw half a number, where that decides:
+//! [`Rand::by_upper_half`].) Renaming a stream changes results.
 
 use rand_chacha::ChaCha8Core;
 use rand_core::SeedableRng;

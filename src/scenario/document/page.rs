@@ -61,7 +61,7 @@ impl Page<'_> {
         if is_linked(property) {
             return;
         }
-        for option in options(property) {
+        for option in options(property).into_iter().filter(|option| !is_linked(option)) {
             let option = self.target(option);
             if option.get("properties").is_some() || !members(option).is_empty() {
                 self.rows(&format!("{name}."), option, rows);
@@ -199,6 +199,7 @@ const WORDS: &[(&str, &str)] = &[
     ("arrival_process", "[arrivals](#arrivals)"),
     ("key_law", "[keys](#keys)"),
     ("balancer", "[balancer](strategies.md)"),
+    ("subset", "[name or table](strategies.md)"),
 ];
 
 /// Title, where the schema has it, and what is said before the table.

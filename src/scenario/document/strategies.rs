@@ -152,7 +152,8 @@ fn parameters(card: &Card) -> String {
         return String::new();
     }
     let row = |row: &Value| {
-        let default = row.get("default").map_or("needed".to_owned(), |value| format!("`{}`", brief(value)));
+        // Every balancer can be named alone, so nothing is needed: what has no default can be left out.
+        let default = row.get("default").map_or(String::new(), |value| format!("`{}`", brief(value)));
         let about = row["about"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
         format!("| `{}` | {default} | {about} |\n", row["name"].as_str().unwrap_or_default())
     };
