@@ -4,27 +4,38 @@
 use serde::{Deserialize, Serialize};
 
 /// An endpoint as one client knows it: a place in its dense tables, and how often that place was given away
-/// before. An address that leaves and returns is a new endpoint.
+/// before. An address that leaves and returns is a new endpoint. Four bytes, because they are what a pick hands back and
+/// what fleets are lists of. Ordered by place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct EndpointId {
-    slot: u32,
-    generation: u32,
-}
+pub struct EndpointId(u32);
 
 impl EndpointId {
-    /// The `generation`-th endpoint at place `slot`.
+    const GENERATION_BITS: u32 = 8;
+
+    /// How often a place can be given away; whoever gives places away leaves it empty then.
+    pub const GENERATIONS: u32 = 1 << Self::GENERATION_BITS;
+
+    /// Places that one client can have.
+    pub const SLOTS: u32 = 1 << (u32::BITS - Self::GENERATION_BITS);
+
+    /// The `generation`-th endpoint at place `slot`, which are below [`GENERATIONS`](Self::GENERATIONS) and
+    /// [`SLOTS`](Self::SLOTS).
+    #[inline(always)]
     pub const fn new(slot: u32, generation: u32) -> Self {
-        EndpointId { slot, generation }
+        debug_assert!(slot < Self::SLOTS && generation < Self::GENERATIONS);
+        EndpointId(slot << Self::GENERATION_BITS | generation)
     }
 
     /// The place in dense tables.
+    #[inline(always)]
     pub const fn slot(self) -> usize {
-        self.slot as usize
+        (self.0 >> Self::GENERATION_BITS) as usize
     }
 
     /// How often the place was given away before.
+    #[inline(always)]
     pub const fn generation(self) -> u32 {
-        self.generation
+        self.0 % Self::GENERATIONS
     }
 }
 

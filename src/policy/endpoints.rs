@@ -12,7 +12,7 @@ use crate::base::id::{Address, EndpointId, RegionId, ZoneId};
 use crate::base::metadata::Metadata;
 use crate::base::time::Instant;
 pub use open::MOST_OPEN;
-use open::{GENERATIONS, Open};
+use open::Open;
 
 /// A server as name resolution lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,12 +143,6 @@ impl<'a> Endpoints<'a> {
     #[inline]
     pub fn in_flight(&self, id: EndpointId) -> u32 {
         self.table.in_flight(id)
-    }
-
-    /// Whoever has this place now; `None` if nobody ever had it.
-    #[inline(always)]
-    pub fn at_slot(&self, slot: usize) -> Option<EndpointId> {
-        self.table.open.get(slot).map(|open| EndpointId::new(slot as u32, open.generation()))
     }
 
     /// What is known of an endpoint; `None` if it is gone.
@@ -421,6 +415,7 @@ impl Table {
             Some(slot) => (slot, self.entries[slot as usize].id.generation() + 1),
             None => (self.entries.len() as u32, 0),
         };
+        assert!(slot < EndpointId::SLOTS, "a client has listed {slot} endpoints, and that is the most");
         let id = EndpointId::new(slot, generation);
         let entry = Endpoint {
             id,
@@ -437,7 +432,7 @@ impl Table {
             listing: place as u32,
             listed: true,
         };
-        let open = Open::none(generation);
+        let open = Open::none(id);
         if slot as usize == self.entries.len() {
             self.entries.push(entry);
             self.open.push(open);
@@ -464,7 +459,7 @@ impl Table {
         self.by_address[entry.address.index()] = 0;
         self.pickable[id.slot()] = false;
         // An attempt that is still open names the old generation and finds nothing, so the place can be reused.
-        if id.generation() + 1 < GENERATIONS {
+        if id.generation() + 1 < EndpointId::GENERATIONS {
             self.free.push(id.slot() as u32);
         }
     }
@@ -646,7 +641,7 @@ mod tests {
     fn a_place_is_left_empty_before_a_generation_would_come_again() {
         let mut table = Table::new(SuspectRule::LastResort);
         let mut ids: Vec<EndpointId> = vec![];
-        for turn in 0..3 * GENERATIONS {
+        for turn in 0..3 * EndpointId::GENERATIONS {
             table.update([].into());
             let joined = table.update([listing(turn, 1)].into()).joined[0];
             assert!(!ids.contains(&joined), "{joined:?} is used twice");
@@ -656,7 +651,7 @@ mod tests {
         assert_eq!(ids.last().map(|id| id.slot()), Some(2));
         let last = ids.pop().unwrap();
         ids.into_iter().for_each(|id| table.on_ended(id));
-        assert_eq!((table.in_flight(last), table.address(last)), (1, Some(Address(3 * GENERATIONS - 1))));
+        assert_eq!((table.in_flight(last), table.address(last)), (1, Some(Address(3 * EndpointId::GENERATIONS - 1))));
     }
 
     #[test]

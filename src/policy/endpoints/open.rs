@@ -7,40 +7,28 @@ use crate::base::id::EndpointId;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Open(u32);
 
-/// Bits of the generation; the others count. A byte, because that is what a processor compares.
-const GENERATION_BITS: u32 = 8;
-
-/// A place is given away so often and then left empty for good.
-pub(super) const GENERATIONS: u32 = 1 << GENERATION_BITS;
-
 /// Attempts that one client can have open on one endpoint. Whoever opens calls keeps to it, where that costs nothing.
-pub const MOST_OPEN: u32 = u32::MAX >> GENERATION_BITS;
+pub const MOST_OPEN: u32 = u32::MAX / ONE;
 
-const ONE: u32 = 1 << GENERATION_BITS;
+/// The generation is in the bits below.
+const ONE: u32 = EndpointId::GENERATIONS;
 
 impl Open {
-    /// No attempts; `generation` is below [`GENERATIONS`].
-    pub(super) fn none(generation: u32) -> Open {
-        debug_assert!(generation < GENERATIONS);
-        Open(generation)
+    /// No attempts on that endpoint.
+    pub(super) fn none(id: EndpointId) -> Open {
+        Open(id.generation())
     }
 
     /// Attempts that are open.
     #[inline(always)]
     pub(super) fn in_flight(self) -> u32 {
-        self.0 >> GENERATION_BITS
-    }
-
-    /// How often the place was given away before.
-    #[inline(always)]
-    pub(super) fn generation(self) -> u32 {
-        self.0 % GENERATIONS
+        self.0 / ONE
     }
 
     /// True if this is that endpoint, and not another at its place.
     #[inline(always)]
     pub(super) fn is_of(self, id: EndpointId) -> bool {
-        self.generation() == id.generation()
+        self.0 % ONE == id.generation()
     }
 
     /// One more; there are fewer than [`MOST_OPEN`].
@@ -63,17 +51,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_count_leaves_the_generation_alone() {
-        for generation in [0, 1, GENERATIONS - 1] {
-            let mut open = Open::none(generation);
-            for _ in 0..1_000 {
-                open.begin();
+    fn a_count_leaves_alone_whose_it_is() {
+        for generation in [0, 1, EndpointId::GENERATIONS - 1] {
+            let (id, other) = (EndpointId::new(7, generation), EndpointId::new(7, generation ^ 1));
+            let mut open = Open::none(id);
+            for counted in (1..1_000).chain((0..999).rev()) {
+                if open.in_flight() < counted {
+                    open.begin()
+                } else {
+                    open.end()
+                }
+                assert_eq!((open.in_flight(), open.is_of(id), open.is_of(other)), (counted, true, false));
             }
-            open.end();
-            assert_eq!((open.in_flight(), open.generation()), (999, generation));
-            assert!(open.is_of(EndpointId::new(7, generation)) && !open.is_of(EndpointId::new(7, generation ^ 1)));
-            (0..999).for_each(|_| open.end());
-            assert_eq!((open.in_flight(), open.generation()), (0, generation));
         }
     }
 
@@ -82,6 +71,6 @@ mod tests {
         let mut open = Open(u32::MAX - ONE);
         assert_eq!(open.in_flight(), MOST_OPEN - 1);
         open.begin();
-        assert_eq!((open.in_flight(), open.generation()), (MOST_OPEN, GENERATIONS - 1));
+        assert_eq!((open.in_flight(), open.0 % ONE), (MOST_OPEN, ONE - 1));
     }
 }

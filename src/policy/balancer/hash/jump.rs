@@ -39,7 +39,7 @@ pub enum OnLeave {
 impl Config {
     /// The balancer of one client.
     pub fn build(&self, _context: &Context) -> Box<dyn Balancer> {
-        Box::new(Jump { on_leave: self.on_leave, buckets: vec![], slots: vec![] })
+        Box::new(Jump { on_leave: self.on_leave, buckets: vec![] })
     }
 }
 
@@ -48,8 +48,6 @@ struct Jump {
     on_leave: OnLeave,
     /// Members, ready or not: one that comes back finds its bucket.
     buckets: Vec<EndpointId>,
-    /// Their slots: what a pick looks at is small, because a large fleet's does not fit in a processor's cache.
-    slots: Vec<u32>,
 }
 
 impl Jump {
@@ -76,8 +74,6 @@ impl Jump {
 impl Balancer for Jump {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
         self.keep_up(endpoints);
-        self.slots.clear();
-        self.slots.extend(self.buckets.iter().map(|id| id.slot() as u32));
     }
 
     fn only_picks(&self) -> bool {
@@ -91,9 +87,7 @@ impl Balancer for Jump {
             _ => {}
         }
         rehash_until_ready(request, endpoints, &self.buckets, |hash| {
-            self.slots
-                .get(jump(hash, self.slots.len() as u32) as usize)
-                .and_then(|slot| endpoints.at_slot(*slot as usize))
+            self.buckets.get(jump(hash, self.buckets.len() as u32) as usize).copied()
         })
     }
 }

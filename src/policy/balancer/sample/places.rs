@@ -5,9 +5,9 @@ use crate::policy::balancer::Endpoints;
 
 /// What is known of the ready endpoints until they change.
 ///
-/// As long as each is at the place in the client's table that its number says, as in a fleet that never changed, the list
-/// need not be read: it is as large as everything else that a call touches, and with a large fleet all of it hardly fits
-/// in a processor's cache.
+/// As long as each is the first at the place in the client's table that its number says, as in a fleet that never changed,
+/// the number says who it is and the list need not be read: it is as large as everything else that a call touches, and
+/// with a large fleet all of it hardly fits in a processor's cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Places {
     in_place: bool,
@@ -18,7 +18,7 @@ impl Places {
     /// Of the endpoints that `on_endpoints` shows.
     pub fn of(endpoints: &Endpoints<'_>) -> Places {
         let ready = endpoints.ready;
-        Places { in_place: ready.iter().enumerate().all(|(place, id)| id.slot() == place), several: ready.len() > 1 }
+        Places { in_place: are_first_in_place(ready), several: ready.len() > 1 }
     }
 
     /// True if there is something to choose.
@@ -27,19 +27,19 @@ impl Places {
         self.several
     }
 
-    /// True if the list need not be read.
-    pub fn are_in_place(self) -> bool {
-        self.in_place
-    }
-
     /// The ready endpoint with this number, counted from 0; `None` if there are fewer.
     #[inline(always)]
     pub fn at(self, number: u64, endpoints: &Endpoints<'_>) -> Option<EndpointId> {
-        let number = number as usize;
-        let found = if self.in_place { endpoints.at_slot(number) } else { endpoints.ready.get(number).copied() };
-        debug_assert_eq!(found, endpoints.ready.get(number).copied(), "they changed and nobody said so");
+        let listed = || endpoints.ready.get(number as usize).copied();
+        let found = if self.in_place { Some(EndpointId::new(number as u32, 0)) } else { listed() };
+        debug_assert_eq!(found, listed(), "they changed and nobody said so");
         found
     }
+}
+
+/// True if each id follows from its number: its slot is the number, and nobody had that before.
+pub fn are_first_in_place(ids: &[EndpointId]) -> bool {
+    ids.iter().zip(0..EndpointId::SLOTS).all(|(id, number)| *id == EndpointId::new(number, 0))
 }
 
 #[cfg(test)]

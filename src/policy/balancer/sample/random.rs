@@ -23,7 +23,7 @@ pub struct Config {}
 impl Config {
     /// The balancer of one client.
     pub fn build(&self, context: &Context) -> Box<dyn Balancer> {
-        Box::new(Random { rand: context.seed.stream("random"), places: Places::default(), way: Way::Needless })
+        Box::new(Random { rand: context.seed.stream("random"), places: Places::default() })
     }
 }
 
@@ -31,31 +31,11 @@ impl Config {
 struct Random {
     rand: Rand,
     places: Places,
-    way: Way,
 }
-
-/// How a draw finds its endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// There is nothing to choose.
-    Needless,
-    /// The list is read: it is short, and that is the shorter way, or it has to be.
-    List,
-    /// Each is at the place in the table that its number says.
-    Table,
-}
-
-/// From here on the list does not fit in a processor's first cache beside the table.
-const LONG: usize = 2_000;
 
 impl Balancer for Random {
     fn on_endpoints(&mut self, _now: Instant, endpoints: &Endpoints<'_>) {
         self.places = Places::of(endpoints);
-        self.way = match endpoints.ready.len() {
-            0 | 1 => Way::Needless,
-            LONG.. if self.places.are_in_place() => Way::Table,
-            _ => Way::List,
-        };
     }
 
     fn only_picks(&self) -> bool {
@@ -63,16 +43,10 @@ impl Balancer for Random {
     }
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        let ready = endpoints.ready;
-        if self.way == Way::List
-            && let Some((number, _)) = self.rand.by_upper_half(|draw| below_by_upper_half(draw, ready.len() as u32))
-            && let Some(id) = ready.get(number as usize)
-        {
-            return Pick::To(*id);
-        }
-        if self.way == Way::Table
-            && let Some((number, _)) = self.rand.by_upper_half(|draw| below_by_upper_half(draw, ready.len() as u32))
-            && let Some(id) = endpoints.at_slot(number as usize)
+        let n = endpoints.ready.len() as u32;
+        if self.places.are_several()
+            && let Some((number, _)) = self.rand.by_upper_half(|draw| below_by_upper_half(draw, n))
+            && let Some(id) = self.places.at(u64::from(number), endpoints)
         {
             return Pick::To(id);
         }
@@ -101,8 +75,8 @@ mod tests {
     use crate::policy::endpoints::Connectivity;
 
     #[test]
-    fn a_long_list_is_picked_from_like_a_short_one() {
-        let n = LONG as u32 + 1;
+    fn half_a_draw_or_a_whole_one_finds_who_is_picked() {
+        let n = 2_000;
         let mut rand = Context::lone(3).seed.stream("random");
         let mut one_of = |n: u32| match rand.by_upper_half(|draw| below_by_upper_half(draw, n)) {
             Some((number, _)) => u64::from(number),

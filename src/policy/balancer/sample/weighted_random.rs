@@ -10,6 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::places::are_first_in_place;
 use crate::base::id::EndpointId;
 use crate::base::rand::{Bits, Rand, below_by_upper_half};
 use crate::base::time::Instant;
@@ -63,9 +64,8 @@ enum Chances {
 #[derive(Debug)]
 struct Table {
     columns: Vec<Column>,
-    /// The slot of each column's own endpoint; empty where that is the number of the column, as in a fleet that never
-    /// changed.
-    own: Vec<u32>,
+    /// Each column's own endpoint; empty where the number of the column says who that is.
+    own: Vec<EndpointId>,
     /// By column: the lower half of the share that its own endpoint has. One draw in 2^32 has to look.
     own_low: Vec<u32>,
 }
@@ -75,8 +75,8 @@ struct Table {
 struct Column {
     /// The upper half of the share of its own endpoint, in parts of 2^64.
     own_high: u32,
-    /// The slot of the one whose the rest is. Not the id, because what else is in that is read where the call is counted.
-    other: u32,
+    /// Whose the rest is.
+    other: EndpointId,
 }
 
 impl Table {
@@ -85,20 +85,19 @@ impl Table {
         let columns = alias(&weighted.weights);
         // A column that is all its own names itself twice, so the share that does not fit does not matter.
         let share = |own: u64| u64::try_from((u128::from(own) << 64) / height).unwrap_or(u64::MAX);
-        let slots: Vec<u32> = weighted.ids.iter().map(|id| id.slot() as u32).collect();
+        let ids = &weighted.ids;
         let column =
-            |(own, other): &(u64, u32)| Column { own_high: (share(*own) >> 32) as u32, other: slots[*other as usize] };
-        let are_in_place = slots.iter().zip(0..).all(|(slot, number)| *slot == number);
+            |(own, other): &(u64, u32)| Column { own_high: (share(*own) >> 32) as u32, other: ids[*other as usize] };
         Table {
             own_low: columns.iter().map(|(own, _)| share(*own) as u32).collect(),
             columns: columns.iter().map(column).collect(),
-            own: if are_in_place { vec![] } else { slots },
+            own: if are_first_in_place(ids) { vec![] } else { ids.clone() },
         }
     }
 
-    /// The slot that a draw stands for, if its upper half says it.
+    /// The endpoint that a draw stands for, if its upper half says it.
     #[inline(always)]
-    fn at_upper_half(&self, draw: u32) -> Option<u32> {
+    fn at_upper_half(&self, draw: u32) -> Option<EndpointId> {
         let n = self.columns.len() as u32;
         let (place, depth) = below_by_upper_half(draw, n)?;
         let column = self.columns[place as usize];
@@ -106,14 +105,14 @@ impl Table {
         if column.own_high.wrapping_sub(depth) < n {
             return None;
         }
-        let own = self.own.get(place as usize).copied().unwrap_or(place);
+        let own = self.own(place as usize);
         Some(std::hint::select_unpredictable(depth < column.own_high, own, column.other))
     }
 
-    /// The slot that a draw stands for: `below(n)` finds the column, and the fraction that it drops is the depth inside
+    /// The endpoint that a draw stands for: `below(n)` finds the column, and the fraction that it drops is the depth inside
     /// the column.
     #[inline(always)]
-    fn at(&self, draw: u64) -> u32 {
+    fn at(&self, draw: u64) -> EndpointId {
         let draw = u128::from(draw) * self.columns.len() as u128;
         let (place, depth) = ((draw >> 64) as usize, draw as u64);
         let column = self.columns[place];
@@ -121,8 +120,12 @@ impl Table {
         // Taken once in 2^32 draws, so that nothing else depends on it.
         let is_own =
             if high == column.own_high { (depth as u32) < self.own_low[place] } else { high < column.own_high };
-        let own = self.own.get(place).copied().unwrap_or(place as u32);
-        std::hint::select_unpredictable(is_own, own, column.other)
+        std::hint::select_unpredictable(is_own, self.own(place), column.other)
+    }
+
+    #[inline(always)]
+    fn own(&self, place: usize) -> EndpointId {
+        self.own.get(place).copied().unwrap_or(EndpointId::new(place as u32, 0))
     }
 }
 
@@ -162,8 +165,7 @@ impl Balancer for WeightedRandom {
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         if let Chances::Alias(table) = &self.chances
-            && let Some(slot) = self.rand.by_upper_half(|draw| table.at_upper_half(draw))
-            && let Some(id) = endpoints.at_slot(slot as usize)
+            && let Some(id) = self.rand.by_upper_half(|draw| table.at_upper_half(draw))
         {
             return Pick::To(id);
         }
@@ -182,10 +184,7 @@ impl WeightedRandom {
         let n = self.ids.len() as u64;
         let place = match &self.chances {
             Chances::Equal => self.rand.below(n) as usize,
-            Chances::Alias(table) => {
-                let slot = table.at(self.rand.next_upper_first());
-                return endpoints.at_slot(slot as usize).map_or_else(|| Pick::nobody(endpoints), Pick::To);
-            }
+            Chances::Alias(table) => return Pick::To(table.at(self.rand.next_upper_first())),
             Chances::PrefixSums(shares) => shares.owner(self.rand.below(shares.total())),
         };
         Pick::To(self.ids[place])
@@ -215,8 +214,8 @@ mod tests {
 
     #[test]
     fn a_column_is_divided_to_the_last_bit() {
-        let ids = (0..3).map(|slot| EndpointId::new(7 - slot, 2)).collect();
-        let weighted = Weighted { ids, weights: vec![5, 1, 1] };
+        let ids: Vec<EndpointId> = (0..3).map(|slot| EndpointId::new(7 - slot, 2)).collect();
+        let weighted = Weighted { ids: ids.clone(), weights: vec![5, 1, 1] };
         let table = Table::of(&weighted);
         let (mut others, mut early) = (0, [0; 2]);
         for (column, (own, other)) in alias(&weighted.weights).into_iter().enumerate() {
@@ -228,10 +227,10 @@ mod tests {
             let draws = steps.flat_map(|step| [first + step, edge - step, edge + step]);
             for draw in draws.filter(|draw| below(*draw, 3) == column as u64) {
                 let is_own = own == 7 || u128::from(draw.wrapping_mul(3)) < share;
-                let expected = if is_own { column as u32 } else { other };
-                assert_eq!(table.at(draw), 7 - expected, "{draw} in column {column}");
+                let expected = ids[if is_own { column } else { other as usize }];
+                assert_eq!(table.at(draw), expected, "{draw} in column {column}");
                 let by_upper_half = table.at_upper_half((draw >> 32) as u32);
-                assert!(by_upper_half.is_none_or(|slot| slot == 7 - expected), "{draw} in column {column}");
+                assert!(by_upper_half.is_none_or(|id| id == expected), "{draw} in column {column}");
                 early[usize::from(by_upper_half.is_some())] += 1;
                 others += u32::from(!is_own);
             }
@@ -251,8 +250,8 @@ mod tests {
         for _ in 0..200 {
             let by_half = rand.by_upper_half(|draw| table.at_upper_half(draw));
             whole += u32::from(by_half.is_none());
-            let slot = by_half.unwrap_or_else(|| table.at(rand.next_upper_first()));
-            assert_eq!(world.send(), slot as usize);
+            let id = by_half.unwrap_or_else(|| table.at(rand.next_upper_first()));
+            assert_eq!(world.send(), id.slot());
         }
         assert!(whole > 0, "at the end of a block none is made");
     }

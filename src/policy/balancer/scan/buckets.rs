@@ -9,8 +9,8 @@ use crate::base::id::EndpointId;
 pub struct Buckets {
     /// By slot.
     rows: Vec<Row>,
-    /// The slots of all endpoints, class after class.
-    sorted: Vec<u32>,
+    /// All endpoints, class after class.
+    sorted: Vec<EndpointId>,
     /// By class: where its first stands; then how many there are in all.
     firsts: Vec<u32>,
     /// By count, then by class: where those of the class with at least this count begin. As long as the largest count
@@ -29,7 +29,7 @@ struct Row {
     at: u32,
 }
 
-/// A slot of nobody: there are half as many generations at most.
+/// A slot of nobody: no generation is that high.
 const NOBODY: Row = Row { generation: u32::MAX, class: 0, count: 0, at: 0 };
 
 /// The least loaded of a class.
@@ -65,7 +65,7 @@ impl Buckets {
         for class in 0..classes.len() {
             let mut counts = 0;
             for place in buckets.firsts[class]..buckets.firsts[class + 1] {
-                let row = buckets.rows[buckets.sorted[place as usize] as usize];
+                let row = buckets.rows[buckets.sorted[place as usize].slot()];
                 for count in counts..=row.count {
                     buckets.starts[count as usize * classes.len() + class] = place;
                 }
@@ -80,14 +80,14 @@ impl Buckets {
         for (id, count) in endpoints {
             let at = self.sorted.len() as u32;
             self.rows[id.slot()] = Row { generation: id.generation(), class, count, at };
-            self.sorted.push(id.slot() as u32);
+            self.sorted.push(id);
         }
         self.firsts.push(self.sorted.len() as u32);
     }
 
     /// The least count of a class.
     pub fn least_count(&self, class: usize) -> u32 {
-        self.rows[self.sorted[self.firsts[class] as usize] as usize].count
+        self.rows[self.sorted[self.firsts[class] as usize].slot()].count
     }
 
     /// Those of a class with the least count, which is this.
@@ -101,8 +101,7 @@ impl Buckets {
     /// The endpoint at a place.
     #[inline(always)]
     pub fn at(&self, place: u32) -> EndpointId {
-        let slot = self.sorted[place as usize];
-        EndpointId::new(slot, self.rows[slot as usize].generation)
+        self.sorted[place as usize]
     }
 
     /// The count of an endpoint; `None` if it is none of these.
@@ -111,15 +110,15 @@ impl Buckets {
         self.rows.get(id.slot()).filter(|row| row.generation == id.generation()).map(|row| row.count)
     }
 
-    /// Counts one more or one less on the endpoint of this slot, which must be one of these. O(1).
+    /// Counts one more or one less on an endpoint, which must be one of these. O(1).
     ///
     /// One more: the last of its bucket takes its place, and the bucket above begins one earlier, with it. One less: the
     /// first of its bucket takes its place, and its bucket begins one later. Nothing branches on which it is, because
     /// calls begin and end in any order.
     #[inline(always)]
-    pub fn step(&mut self, slot: usize, is_up: bool) -> Step {
+    pub fn step(&mut self, id: EndpointId, is_up: bool) -> Step {
         let up = u32::from(is_up);
-        let Row { class, count, at, .. } = self.rows[slot];
+        let Row { class, count, at, .. } = self.rows[id.slot()];
         let cell = self.cell(count + up, class);
         if cell >= self.starts.len() {
             self.reach_further();
@@ -129,10 +128,10 @@ impl Buckets {
         *start = place + 1 - up;
         let other = self.sorted[place as usize];
         self.sorted[at as usize] = other;
-        self.rows[other as usize].at = at;
-        self.sorted[place as usize] = slot as u32;
+        self.rows[other.slot()].at = at;
+        self.sorted[place as usize] = id;
         let lower = count + up - 1;
-        let row = &mut self.rows[slot];
+        let row = &mut self.rows[id.slot()];
         (row.count, row.at) = (lower + up, place);
         Step { class, lower }
     }
@@ -209,7 +208,7 @@ pub(super) mod tests {
                 let moved = all[rand.below(all.len() as u64) as usize];
                 let count = buckets.count(moved).unwrap();
                 let is_up = count == 0 || rand.below(100) < 52;
-                let step = buckets.step(moved.slot(), is_up);
+                let step = buckets.step(moved, is_up);
                 plain.set(moved, if is_up { count + 1 } else { count - 1 });
                 assert_eq!(step.lower, if is_up { count } else { count - 1 });
                 assert!(plain.0[step.class as usize].iter().any(|(id, _)| *id == moved));

@@ -271,23 +271,23 @@ impl Classes {
     fn note(&mut self, load: Load, id: EndpointId, open: u32) {
         let Some(before) = self.buckets.count(id) else { return };
         if open.abs_diff(before) == 1 {
-            self.step(load, id.slot(), open > before);
+            self.step(load, id, open > before);
         } else {
-            self.steps(load, id.slot(), before, open);
+            self.steps(load, id, before, open);
         }
     }
 
     /// Counts that nobody told of.
     #[cold]
     #[inline(never)]
-    fn steps(&mut self, load: Load, slot: usize, before: u32, open: u32) {
-        (before..open).for_each(|_| self.step(load, slot, true));
-        (open..before).for_each(|_| self.step(load, slot, false));
+    fn steps(&mut self, load: Load, id: EndpointId, before: u32, open: u32) {
+        (before..open).for_each(|_| self.step(load, id, true));
+        (open..before).for_each(|_| self.step(load, id, false));
     }
 
     #[inline(always)]
-    fn step(&mut self, load: Load, slot: usize, is_up: bool) {
-        let Step { class, lower } = self.buckets.step(slot, is_up);
+    fn step(&mut self, load: Load, id: EndpointId, is_up: bool) {
+        let Step { class, lower } = self.buckets.step(id, is_up);
         let head = &mut self.heads[class as usize];
         // Joins the least of its class, leaves them or, most often where many calls are open, neither.
         let one = if is_up { u32::MAX } else { 1 };
