@@ -181,6 +181,13 @@ impl Rand {
         Some(decided)
     }
 
+    /// The word that is drawn `after` others, if it is made already, and otherwise some old one: good for guessing what
+    /// is needed soon, and for nothing else. Draws nothing.
+    #[inline(always)]
+    pub fn word_to_come(&self, after: usize) -> u32 {
+        self.block[(self.used + after) % BLOCK]
+    }
+
     /// The next number, its upper half drawn before its lower one.
     pub fn next_upper_first(&mut self) -> u64 {
         let [upper, lower] = std::array::from_fn(|_| self.next_word());
@@ -324,6 +331,21 @@ mod tests {
             }
         }
         assert!(seen > 150, "it is nearly always known: {seen}");
+    }
+
+    #[test]
+    fn a_word_to_come_comes_where_it_is_made_already() {
+        let words: Vec<u32> = {
+            let mut rand = Seed::new(1).stream("to come");
+            (0..3 * BLOCK).map(|_| rand.next_word()).collect()
+        };
+        let mut rand = Seed::new(1).stream("to come");
+        for drawn in 0..2 * BLOCK {
+            for after in (0..BLOCK).filter(|after| drawn > 0 && (drawn - 1) % BLOCK + 1 + after < BLOCK) {
+                assert_eq!(rand.word_to_come(after), words[drawn + after], "{after} after {drawn}");
+            }
+            assert_eq!(rand.next_word(), words[drawn], "and nothing is drawn");
+        }
     }
 
     #[test]

@@ -106,14 +106,12 @@ impl Calls {
         ask.deadline = first.deadline;
     }
 
-    /// # Panics
-    /// With 16 million calls open, gigabytes of them: what is open on an endpoint is counted up to there.
     #[cold]
     fn grow(&mut self) -> u32 {
-        assert!(self.places.len() < MOST_OPEN as usize, "a client has {MOST_OPEN} calls open, and that is the most");
+        let slot = new_slot(self.places.len());
         let state = State::Free;
         self.places.push(Call { state, id: CallId(0), tag: 0, generation: 0, attempts: 0, last: None, failed: false });
-        self.places.len() as u32 - 1
+        slot
     }
 
     /// What a pick after the first is told of a call that was [kept](Self::keep).
@@ -204,6 +202,15 @@ impl Calls {
     }
 }
 
+/// The place after so many that are taken.
+///
+/// # Panics
+/// With 16 million calls open, gigabytes of them: what is open on an endpoint is counted up to there.
+fn new_slot(taken: usize) -> u32 {
+    assert!(taken < MOST_OPEN as usize, "a client has {MOST_OPEN} calls open, and that is the most");
+    taken as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,5 +218,12 @@ mod tests {
     #[test]
     fn a_call_is_a_cache_line() {
         assert_eq!(size_of::<Call>(), 64);
+    }
+
+    #[test]
+    #[should_panic = "16777215 calls open, and that is the most"]
+    fn no_more_calls_are_open_than_can_be_counted() {
+        assert_eq!(new_slot((MOST_OPEN - 1) as usize), MOST_OPEN - 1);
+        new_slot(MOST_OPEN as usize);
     }
 }

@@ -413,9 +413,8 @@ impl Table {
     fn join(&mut self, place: usize, listing: &Listing, change: &mut Change) -> EndpointId {
         let (slot, generation) = match self.free.pop() {
             Some(slot) => (slot, self.entries[slot as usize].id.generation() + 1),
-            None => (self.entries.len() as u32, 0),
+            None => (new_slot(self.entries.len()), 0),
         };
-        assert!(slot < EndpointId::SLOTS, "a client has listed {slot} endpoints, and that is the most");
         let id = EndpointId::new(slot, generation);
         let entry = Endpoint {
             id,
@@ -571,6 +570,15 @@ impl Table {
         self.ready = ready;
         changed
     }
+}
+
+/// The place after so many that are taken.
+///
+/// # Panics
+/// With 16 million of them, more than an id has room for; those that are never used again count.
+fn new_slot(taken: usize) -> u32 {
+    assert!(taken < EndpointId::SLOTS as usize, "a client has listed {taken} endpoints, and that is the most");
+    taken as u32
 }
 
 #[cfg(test)]
@@ -761,5 +769,13 @@ mod tests {
         assert_eq!(table.view().ready, &ids[..1]);
         table.set_health(Instant::ZERO, ids[1], Health::Suspect);
         assert_eq!(table.view().ready, &ids[..]);
+    }
+
+    #[test]
+    #[should_panic = "listed 16777216 endpoints, and that is the most"]
+    fn no_more_endpoints_are_listed_than_have_an_id() {
+        let last = EndpointId::SLOTS - 1;
+        assert_eq!(EndpointId::new(new_slot(last as usize), 0).slot(), last as usize);
+        new_slot(EndpointId::SLOTS as usize);
     }
 }

@@ -4,15 +4,17 @@
 //! the alias method is Walker's (ACM TOMS 1977) as Vose builds it (IEEE TSE 1991), in whole numbers.
 //! Observes: static weights.
 //! Cost: O(1) a pick, with `"prefix_sums"` by a guide to the sums; O(n) a change.
-//! Draws: one a pick, none for one endpoint; with `alias` half of one, the rest where that is not enough (2n times in 2^32). With `alias` it finds the column by its high bits and the place in the
-//! column by its low ones, which leaves a bias below n / 2^64.
+//! Draws: one a pick, none for one endpoint; with `alias` half of one, the rest where that is not enough (2n times in
+//! 2^32). With `alias` it finds the column by its high bits and the place in the column by its low ones, which leaves a
+//! bias below n / 2^64.
 //! Fails when: load is high, because chance alone leaves some backend well above its share.
 
+use prefetch_index::prefetch_index;
 use serde::{Deserialize, Serialize};
 
 use super::places::are_first_in_place;
 use crate::base::id::EndpointId;
-use crate::base::rand::{Bits, Rand, below_by_upper_half};
+use crate::base::rand::{Bits, Rand, below, below_by_upper_half};
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
 use crate::policy::balancer::weights::{Shares, Weighted};
@@ -60,6 +62,9 @@ enum Chances {
     PrefixSums(Shares),
 }
 
+/// For which later pick a column is fetched: early enough to arrive, late enough to be there still.
+const PICKS_AHEAD: usize = 4;
+
 /// An alias table. What a draw looks at is small, because a large fleet's table does not fit in a processor's cache.
 #[derive(Debug)]
 struct Table {
@@ -93,6 +98,13 @@ impl Table {
             columns: columns.iter().map(column).collect(),
             own: if are_first_in_place(ids) { vec![] } else { ids.clone() },
         }
+    }
+
+    /// Fetches the column of a draw with this upper half: that of a large fleet is rarely in the first cache.
+    #[inline(always)]
+    fn fetch(&self, upper: u32) {
+        let column = below(u64::from(upper) << 32, self.columns.len() as u64);
+        prefetch_index(&self.columns, column as usize);
     }
 
     /// The endpoint that a draw stands for, if its upper half says it.
@@ -164,10 +176,11 @@ impl Balancer for WeightedRandom {
     }
 
     fn pick(&mut self, _now: Instant, _request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        if let Chances::Alias(table) = &self.chances
-            && let Some(id) = self.rand.by_upper_half(|draw| table.at_upper_half(draw))
-        {
-            return Pick::To(id);
+        if let Chances::Alias(table) = &self.chances {
+            table.fetch(self.rand.word_to_come(PICKS_AHEAD));
+            if let Some(id) = self.rand.by_upper_half(|draw| table.at_upper_half(draw)) {
+                return Pick::To(id);
+            }
         }
         self.pick_slowly(endpoints)
     }
@@ -194,7 +207,6 @@ impl WeightedRandom {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::rand::below;
     use crate::policy::balancer::testing::World;
 
     #[test]
