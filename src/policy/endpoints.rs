@@ -200,8 +200,9 @@ pub struct Table {
     entries: Vec<Endpoint>,
     /// What every call asks of them, packed: a large fleet's entries do not fit in a processor's cache.
     open: Vec<Open>,
-    /// Whether each can be picked.
-    pickable: Vec<bool>,
+    /// By place: the generation of who can be picked there, or [`NOBODY`]. Not asked of `open`, though that has the
+    /// generation too: it is written with every call, and a processor would wait to see whether that was for this place.
+    pickable: Vec<u16>,
     /// Where each can be reached; empty as long as that is the number of its place, as in a fleet that never changed.
     addresses: Vec<Address>,
     free: Vec<u32>,
@@ -212,6 +213,9 @@ pub struct Table {
     ready: Vec<EndpointId>,
     suspects: SuspectRule,
 }
+
+/// No generation of an endpoint.
+const NOBODY: u16 = EndpointId::GENERATIONS as u16;
 
 /// What is said of whom nobody speaks of.
 static UNDESCRIBED: Metadata = Metadata::NONE;
@@ -297,7 +301,7 @@ impl Table {
     /// True if the endpoint can be picked.
     #[inline]
     pub fn is_ready(&self, id: EndpointId) -> bool {
-        self.open.get(id.slot()).is_some_and(|open| open.is_of(id)) && self.pickable[id.slot()]
+        self.pickable.get(id.slot()).is_some_and(|generation| u32::from(*generation) == id.generation())
     }
 
     /// True if calls would reach the endpoint, though its health may speak against it.
@@ -435,7 +439,7 @@ impl Table {
         if slot as usize == self.entries.len() {
             self.entries.push(entry);
             self.open.push(open);
-            self.pickable.push(false);
+            self.pickable.push(NOBODY);
             if !self.addresses.is_empty() {
                 self.addresses.push(listing.address);
             }
@@ -456,7 +460,7 @@ impl Table {
     fn leave(&mut self, id: EndpointId) {
         let entry = &self.entries[id.slot()];
         self.by_address[entry.address.index()] = 0;
-        self.pickable[id.slot()] = false;
+        self.pickable[id.slot()] = NOBODY;
         // An attempt that is still open names the old generation and finds nothing, so the place can be reused.
         if id.generation() + 1 < EndpointId::GENERATIONS {
             self.free.push(id.slot() as u32);
@@ -561,7 +565,7 @@ impl Table {
                     Health::Suspect => suspect_ok,
                     Health::Draining | Health::Failed => false,
                 };
-            self.pickable[id.slot()] = pickable;
+            self.pickable[id.slot()] = if pickable { id.generation() as u16 } else { NOBODY };
             if pickable {
                 ready.push(*id);
             }

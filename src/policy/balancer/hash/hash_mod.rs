@@ -13,7 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{TRIES, next_ready, rehash_until_ready};
+use super::{TRIES, is_ready, next_ready, rehash_until_ready};
 use crate::base::hash::{Crc32, fnv1a};
 use crate::base::id::EndpointId;
 use crate::base::time::Instant;
@@ -107,21 +107,14 @@ impl Balancer for HashMod {
             _ => {}
         }
         let slots = &self.slots;
-        let key = request.hash_or_random().to_le_bytes();
         match self.variant {
             Variant::Modulo | Variant::Haproxy => {
                 rehash_until_ready(request, endpoints, &slots.ids, |hash| slots.owner(hash))
             }
             Variant::Next => slots.next_of(request, endpoints),
-            Variant::Nginx => slots.first_ready(request, endpoints, nginx_sums(&key).map(|sum| slots.owner(sum))),
-            Variant::IpHash => {
-                let hashes = ip_hashes([key[7], key[6], key[5]]);
-                slots.first_ready(request, endpoints, hashes.map(|hash| slots.owner(hash)))
-            }
-            Variant::Pingora => {
-                let owner = |(k, index)| if k == 0 { slots.owner(index) } else { slots.any(index) };
-                slots.first_ready(request, endpoints, pingora_indices(&key).enumerate().map(owner))
-            }
+            Variant::Nginx => slots.nginx(request, endpoints),
+            Variant::IpHash => slots.ip_hash(request, endpoints),
+            Variant::Pingora => slots.pingora(request, endpoints),
         }
     }
 }
@@ -131,12 +124,32 @@ impl Slots {
     fn next_of(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
         let hash = request.hash_or_random();
         let owner = self.owner(hash);
-        let first = owner.filter(|id| endpoints.is_ready(*id)).map(Pick::To);
+        let first = owner.filter(|id| is_ready(*id, endpoints)).map(Pick::To);
         let behind = |id| next_ready(id, &self.ids, hash, endpoints);
         (0..request.attempt.min(TRIES as u32)).fold(first.unwrap_or_else(|| behind(owner)), |pick, _| match pick {
             Pick::To(id) => behind(Some(id)),
             nobody => nobody,
         })
+    }
+
+    #[inline(never)]
+    fn nginx(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        let key = request.hash_or_random().to_le_bytes();
+        self.first_ready(request, endpoints, nginx_sums(&key).map(|sum| self.owner(sum)))
+    }
+
+    #[inline(never)]
+    fn ip_hash(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        let key = request.hash_or_random().to_le_bytes();
+        let hashes = ip_hashes([key[7], key[6], key[5]]);
+        self.first_ready(request, endpoints, hashes.map(|hash| self.owner(hash)))
+    }
+
+    #[inline(never)]
+    fn pingora(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
+        let key = request.hash_or_random().to_le_bytes();
+        let owner = |(k, index)| if k == 0 { self.owner(index) } else { self.any(index) };
+        self.first_ready(request, endpoints, pingora_indices(&key).enumerate().map(owner))
     }
 
     /// The first of 20 owners that is ready; a further attempt begins one later.
@@ -149,7 +162,7 @@ impl Slots {
     ) -> Pick {
         // Nearly always the first owner of the first attempt.
         if request.attempt == 0
-            && let Some(id) = owners.clone().next().flatten().filter(|id| endpoints.is_ready(*id))
+            && let Some(id) = owners.clone().next().flatten().filter(|id| is_ready(*id, endpoints))
         {
             return Pick::To(id);
         }

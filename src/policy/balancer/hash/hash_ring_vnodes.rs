@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::owners::Layout;
 use super::shared::Hold;
-use super::unowned;
+use super::{is_ready, unowned};
 use crate::base::id::EndpointId;
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
@@ -121,7 +121,7 @@ impl Balancer for Ring {
         };
         for place in owners.walk(entry) {
             let id = self.hold.id(place);
-            if !endpoints.is_ready(id) || self.passed.contains(&id) {
+            if !is_ready(id, endpoints) || self.passed.contains(&id) {
                 continue;
             }
             if self.passed.len() == pass {

@@ -36,11 +36,17 @@ fn rehash_until_ready(
     let hash = request.hash_or_random();
     // Nearly always the first owner of the first attempt.
     if request.attempt == 0
-        && let Some(id) = owner(hash).filter(|id| endpoints.is_ready(*id))
+        && let Some(id) = owner(hash).filter(|id| is_ready(*id, endpoints))
     {
         return Pick::To(id);
     }
     rehash(request, endpoints, owners, owner)
+}
+
+/// True if an owner can be picked. Owners are members, so where all of these are ready nobody has to look the owner up.
+#[inline(always)]
+fn is_ready(owner: EndpointId, endpoints: &Endpoints<'_>) -> bool {
+    endpoints.ready.len() == endpoints.members.len() || endpoints.is_ready(owner)
 }
 
 #[cold]

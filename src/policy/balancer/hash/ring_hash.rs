@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::owners::{Layout, MOST_POINTS, PointHash};
 use super::shared::Hold;
-use super::unowned;
+use super::{is_ready, unowned};
 use crate::base::id::EndpointId;
 use crate::base::time::Instant;
 use crate::policy::balancer::catalog::Context;
@@ -263,7 +263,7 @@ impl RingHash {
 /// The state of an endpoint as the walk sees it: one that is connected but not to be used, because of its health
 /// say, is passed like one that failed.
 fn state(id: EndpointId, endpoints: &Endpoints<'_>) -> Connectivity {
-    if endpoints.is_ready(id) {
+    if is_ready(id, endpoints) {
         return Connectivity::Ready;
     }
     match endpoints.get(id).map(|endpoint| endpoint.connectivity) {

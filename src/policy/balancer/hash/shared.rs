@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::is_ready;
 use super::owners::{Layout, Owners};
 use crate::base::id::EndpointId;
 use crate::policy::balancer::Endpoints;
@@ -103,7 +104,7 @@ impl Hold {
     /// The first ready owner of the `most` entries from this one on.
     #[inline]
     pub fn first_ready(&self, entry: usize, most: usize, endpoints: &Endpoints<'_>) -> Option<EndpointId> {
-        self.owners.walk(entry).take(most).map(|place| self.ids[place]).find(|id| endpoints.is_ready(*id))
+        self.owners.walk(entry).take(most).map(|place| self.ids[place]).find(|id| is_ready(*id, endpoints))
     }
 
     /// The endpoints of the table's members, by place.

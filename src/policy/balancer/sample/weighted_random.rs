@@ -112,7 +112,7 @@ impl Table {
     fn at_upper_half(&self, draw: u32) -> Option<EndpointId> {
         let n = self.columns.len() as u32;
         let (place, depth) = below_by_upper_half(draw, n)?;
-        let column = self.columns[place as usize];
+        let column = self.columns.get(place as usize)?;
         // The rest of the draw goes less than `n` deeper, which may be into the last part of its own share or past it.
         if column.own_high.wrapping_sub(depth) < n {
             return None;
