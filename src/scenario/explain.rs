@@ -109,6 +109,11 @@ pub fn meanings(name: &str) -> Option<&'static str> {
     AMBIGUOUS.iter().find(|(ambiguous, _)| *ambiguous == name).map(|(_, meanings)| *meanings)
 }
 
+/// What a name is taken for that some use for another balancer, and what to write for that one.
+pub fn taken_for(name: &str) -> Option<(&'static str, &'static str)> {
+    TAKEN.iter().find(|(doubtful, ..)| *doubtful == name).map(|(_, meaning, others)| (*meaning, *others))
+}
+
 /// The member that was probably meant, also when its alias was, or the preset.
 fn near_member<'k>(wrong: &str, known: &[&'k str], catalogue: Option<&'static Catalogue>) -> Option<&'k str> {
     let (aliases, presets) = catalogue.map_or_else(Default::default, |found| (found.aliases, found.presets));
@@ -295,6 +300,13 @@ const AMBIGUOUS: &[(&str, &str)] = &[
     ("la", "in brpc a policy by latency, `lalb`, elsewhere one by locality, `locality_first`"),
     ("locality_aware", "in brpc a policy by latency, `lalb`, elsewhere one by locality, `locality_first`"),
 ];
+
+/// Names that most use for one balancer and some for another: what they are taken for, and what the others are called.
+const TAKEN: &[(&str, &str, &str)] = &[(
+    "p2c",
+    "`least_request`: two choices, and fewer open calls win",
+    "`peak_ewma`, `gozero_p2c`, `kratos_p2c` or `brpc.p2c_ewma`",
+)];
 
 /// Examples for keys that must not be left out.
 const EXAMPLES: &[(&str, &str)] = &[

@@ -154,6 +154,7 @@ fn resolve<'t>(root: &Value<'t>, point: &Point<'t>, about: &About<'_>, reader: &
     if let Some((contenders, fleet)) = contenders.as_mut().zip(fleet.as_ref()) {
         contenders::settle_zones(contenders, fleet, &root, findings);
     }
+    contenders::check_names(&root, findings);
     contenders::check_keys(&file, calls.as_ref(), &root, findings);
     contenders::check_needs(&file, &root, findings);
     let faults = faults::resolve(&file, &root, fleet.as_ref(), times.as_ref(), findings);

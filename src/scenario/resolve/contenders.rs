@@ -1,6 +1,7 @@
 //! `[contenders]`: what is shared is filled in, and the baseline is found.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use globset::Glob;
 
@@ -13,6 +14,7 @@ use crate::policy::balancer::read::Zone;
 use crate::policy::channel::ChannelSpec;
 use crate::policy::hash_policy;
 use crate::scenario::diagnose::{Finding, Findings};
+use crate::scenario::explain;
 use crate::scenario::import;
 use crate::scenario::plan::ContenderPlan;
 use crate::scenario::schema::Contender;
@@ -193,6 +195,26 @@ pub fn settle_zones(contenders: &mut Contenders, fleet: &Fleet, root: &Node<'_, 
             findings.push(Finding::warning(place.span(), message, help));
         }
     }
+}
+
+/// Warns of names that are taken for one balancer where some mean another: nothing is guessed in silence.
+pub fn check_names(root: &Node<'_, '_>, findings: &mut Findings) {
+    let contenders = root.key("contenders").entries();
+    let own = contenders.iter().map(|(_, contender)| contender.key("balancer"));
+    own.chain([root.key("client").key("balancer")]).for_each(|balancer| doubt_names(&balancer, findings));
+}
+
+fn doubt_names(balancer: &Node<'_, '_>, findings: &mut Findings) {
+    let mut doubt = |name: &str, place: Range<usize>| {
+        if let Some((meaning, others)) = explain::taken_for(name) {
+            let message = format!("`{name}` is taken for {meaning}");
+            findings.push(Finding::warning(place, message, format!("write that, or, to compare by latency, {others}")));
+        }
+    };
+    balancer.text().into_iter().for_each(|name| doubt(name, balancer.span()));
+    balancer.entries().iter().for_each(|(name, child)| doubt(name, child.key_span()));
+    balancer.entries().iter().for_each(|(_, child)| doubt_names(child, findings));
+    balancer.items().iter().for_each(|child| doubt_names(child, findings));
 }
 
 /// Warns of balancers that route by key where calls have none.
