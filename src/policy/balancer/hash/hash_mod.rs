@@ -107,14 +107,21 @@ impl Balancer for HashMod {
             _ => {}
         }
         let slots = &self.slots;
+        let key = request.hash_or_random().to_le_bytes();
         match self.variant {
             Variant::Modulo | Variant::Haproxy => {
                 rehash_until_ready(request, endpoints, &slots.ids, |hash| slots.owner(hash))
             }
             Variant::Next => slots.next_of(request, endpoints),
-            Variant::Nginx => slots.nginx(request, endpoints),
-            Variant::IpHash => slots.ip_hash(request, endpoints),
-            Variant::Pingora => slots.pingora(request, endpoints),
+            Variant::Nginx => slots.first_ready(request, endpoints, nginx_sums(&key).map(|sum| slots.owner(sum))),
+            Variant::IpHash => {
+                let hashes = ip_hashes([key[7], key[6], key[5]]);
+                slots.first_ready(request, endpoints, hashes.map(|hash| slots.owner(hash)))
+            }
+            Variant::Pingora => {
+                let owner = |(k, index)| if k == 0 { slots.owner(index) } else { slots.any(index) };
+                slots.first_ready(request, endpoints, pingora_indices(&key).enumerate().map(owner))
+            }
         }
     }
 }
@@ -130,26 +137,6 @@ impl Slots {
             Pick::To(id) => behind(Some(id)),
             nobody => nobody,
         })
-    }
-
-    #[inline(never)]
-    fn nginx(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        let key = request.hash_or_random().to_le_bytes();
-        self.first_ready(request, endpoints, nginx_sums(&key).map(|sum| self.owner(sum)))
-    }
-
-    #[inline(never)]
-    fn ip_hash(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        let key = request.hash_or_random().to_le_bytes();
-        let hashes = ip_hashes([key[7], key[6], key[5]]);
-        self.first_ready(request, endpoints, hashes.map(|hash| self.owner(hash)))
-    }
-
-    #[inline(never)]
-    fn pingora(&self, request: &Request<'_>, endpoints: &Endpoints<'_>) -> Pick {
-        let key = request.hash_or_random().to_le_bytes();
-        let owner = |(k, index)| if k == 0 { self.owner(index) } else { self.any(index) };
-        self.first_ready(request, endpoints, pingora_indices(&key).enumerate().map(owner))
     }
 
     /// The first of 20 owners that is ready; a further attempt begins one later.

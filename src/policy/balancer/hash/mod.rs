@@ -46,7 +46,9 @@ fn rehash_until_ready(
 /// True if an owner can be picked. Owners are members, so where all of these are ready nobody has to look the owner up.
 #[inline(always)]
 fn is_ready(owner: EndpointId, endpoints: &Endpoints<'_>) -> bool {
-    endpoints.ready.len() == endpoints.members.len() || endpoints.is_ready(owner)
+    let all_are = endpoints.ready.len() == endpoints.members.len();
+    debug_assert!(!all_are || endpoints.is_ready(owner), "they changed and nobody said so");
+    all_are || endpoints.is_ready(owner)
 }
 
 #[cold]
