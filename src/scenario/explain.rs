@@ -374,3 +374,27 @@ const OTHERS: &[(&str, &str, &str)] = &[
 
 /// A list of this many names is short enough to be shown beside a suggestion.
 const FEW: usize = 9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::balancer::catalog::Spec;
+
+    fn is_balancer(name: &str) -> bool {
+        serde_json::from_str::<Spec>(&format!("\"{name}\"")).is_ok()
+    }
+
+    #[test]
+    fn what_is_offered_for_a_name_in_doubt_is_there() {
+        let refused = AMBIGUOUS.iter().map(|(name, meanings)| (*name, false, vec![*meanings]));
+        let taken = TAKEN.iter().map(|(name, meaning, others)| (*name, true, vec![*meaning, *others]));
+        for (name, is_taken, texts) in refused.chain(taken) {
+            assert_eq!(is_balancer(name), is_taken, "{name}");
+            for text in texts {
+                let offered = quoted(text);
+                assert!(!offered.is_empty(), "{name}: nothing is offered in: {text}");
+                assert!(offered.iter().all(|other| is_balancer(other)), "{name}: {offered:?}");
+            }
+        }
+    }
+}

@@ -201,20 +201,29 @@ pub fn settle_zones(contenders: &mut Contenders, fleet: &Fleet, root: &Node<'_, 
 pub fn check_names(root: &Node<'_, '_>, findings: &mut Findings) {
     let contenders = root.key("contenders").entries();
     let own = contenders.iter().map(|(_, contender)| contender.key("balancer"));
-    own.chain([root.key("client").key("balancer")]).for_each(|balancer| doubt_names(&balancer, findings));
+    for balancer in own.chain([root.key("client").key("balancer")]) {
+        doubt_names(&balancer, findings);
+    }
 }
 
 fn doubt_names(balancer: &Node<'_, '_>, findings: &mut Findings) {
-    let mut doubt = |name: &str, place: Range<usize>| {
-        if let Some((meaning, others)) = explain::taken_for(name) {
-            let message = format!("`{name}` is taken for {meaning}");
-            findings.push(Finding::warning(place, message, format!("write that, or, to compare by latency, {others}")));
-        }
-    };
-    balancer.text().into_iter().for_each(|name| doubt(name, balancer.span()));
-    balancer.entries().iter().for_each(|(name, child)| doubt(name, child.key_span()));
-    balancer.entries().iter().for_each(|(_, child)| doubt_names(child, findings));
-    balancer.items().iter().for_each(|child| doubt_names(child, findings));
+    if let Some(name) = balancer.text() {
+        doubt(name, balancer.span(), findings);
+    }
+    for (name, child) in balancer.entries() {
+        doubt(name, child.key_span(), findings);
+        doubt_names(&child, findings);
+    }
+    for child in balancer.items() {
+        doubt_names(&child, findings);
+    }
+}
+
+fn doubt(name: &str, place: Range<usize>, findings: &mut Findings) {
+    if let Some((meaning, others)) = explain::taken_for(name) {
+        let help = format!("write that, or, to compare by latency, {others}");
+        findings.push(Finding::warning(place, format!("`{name}` is taken for {meaning}"), help));
+    }
 }
 
 /// Warns of balancers that route by key where calls have none.
